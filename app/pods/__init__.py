@@ -1,0 +1,1 @@
+"""Where pods run: the port that the executor speaks to, and its two implementations, Kubernetes and this machine."""

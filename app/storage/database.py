@@ -1,0 +1,176 @@
+"""Engines and connections. One interface for SQLite and PostgreSQL: a function of a `Session` or `Connection`, run whole.
+
+SQLite is called through its synchronous driver, one thread call for a whole read or transaction: a thread hop for each
+statement, as async drivers do, triples the cost of a commit. There is one writing thread, so that writes never wait for a
+lock, and a few reading ones, each on its own snapshot (WAL). PostgreSQL is called through asyncpg; the same functions run
+there in SQLAlchemy's greenlets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlmodel import Session
+
+from app.storage.types import dump_json
+
+T = TypeVar("T")
+READERS = 4
+
+
+class Database(Protocol):
+    """A database that is open. `read` sees one snapshot; `write` is one transaction, committed when it returns."""
+
+    url: URL
+
+    async def read(self, function: Callable[[Session], T]) -> T:
+        """Run the function on a snapshot. It must not write."""
+
+    async def write(self, function: Callable[[Connection], T]) -> T:
+        """Run the function in one transaction and commit it. For `Writer` and start-up; all else goes through `Writer`."""
+
+
+@asynccontextmanager
+async def open_database(url: str) -> AsyncIterator[Database]:
+    """Open the database for as long as the block runs. Connects lazily.
+
+    Raises:
+        ValueError: the URL names neither SQLite in a file nor PostgreSQL.
+    """
+    parsed = make_url(url)
+    kind = parsed.get_backend_name()
+    if kind == "sqlite":
+        if not parsed.database or parsed.database == ":memory:":
+            raise ValueError(f"database_url {url!r}: SQLite needs a file, such as sqlite+aiosqlite:///podrun.db")
+        async with SqliteDatabase.open(parsed) as sqlite:
+            yield sqlite
+    elif kind == "postgresql":
+        async with PostgresDatabase.open(parsed) as postgres:
+            yield postgres
+    else:
+        raise ValueError(f"database_url {url!r}: {kind} is not supported, use sqlite or postgresql")
+
+
+class SqliteDatabase:
+    """SQLite in a file: WAL, and `synchronous=FULL`, so that what was acknowledged survives a power cut."""
+
+    def __init__(
+        self, url: URL, writing: Engine, reading: Engine, writer: ThreadPoolExecutor, readers: ThreadPoolExecutor
+    ) -> None:
+        self.url = url
+        self._writing, self._reading, self._writer, self._readers = writing, reading, writer, readers
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: URL) -> AsyncIterator[SqliteDatabase]:
+        """Open it; the file is made if missing (its tables are not: see `storage.migrate`)."""
+        with (
+            _sqlite_engine(url, "IMMEDIATE") as writing,
+            _sqlite_engine(url, "DEFERRED") as reading,
+            ThreadPoolExecutor(1, "database-writer") as writer,
+            ThreadPoolExecutor(READERS, "database-reader") as readers,
+        ):
+            yield cls(url, writing, reading, writer, readers)
+
+    async def read(self, function: Callable[[Session], T]) -> T:
+        """See Database."""
+
+        def run() -> T:
+            with self._reading.connect() as connection, Session(connection) as session:
+                return function(session)
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+
+    async def write(self, function: Callable[[Connection], T]) -> T:
+        """See Database."""
+
+        def run() -> T:
+            with self._writing.begin() as connection:
+                return function(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._writer, run)
+
+
+@contextlib.contextmanager
+def _sqlite_engine(url: URL, begin: str) -> Any:
+    engine = create_engine(
+        URL.create("sqlite", database=url.database),
+        json_serializer=dump_json,
+        connect_args={"timeout": 30, "check_same_thread": False},
+        pool_size=READERS,
+        max_overflow=0,
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # transactions are begun below, never by the driver's guess
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16000"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def start(connection: Connection) -> None:
+        connection.exec_driver_sql(f"BEGIN {begin}")
+
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+class PostgresDatabase:
+    """PostgreSQL through asyncpg. No session sits on a lock: a stopped process must not hold up its successor."""
+
+    def __init__(self, url: URL, engine: AsyncEngine) -> None:
+        self.url = url
+        self.engine = engine
+        self._snapshots = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: URL) -> AsyncIterator[PostgresDatabase]:
+        """Make the pool; the first connection is made by its first user."""
+        engine = create_async_engine(
+            url.set(drivername="postgresql+asyncpg"),
+            json_serializer=dump_json,
+            pool_size=10,
+            max_overflow=5,
+            pool_timeout=10,
+            pool_pre_ping=True,
+            connect_args={
+                "timeout": 10,
+                "command_timeout": 60,
+                "server_settings": {
+                    "application_name": "podrun",
+                    "idle_in_transaction_session_timeout": "5000",
+                    "lock_timeout": "5000",
+                    "timezone": "UTC",
+                },
+            },
+        )
+        try:
+            yield cls(url, engine)
+        finally:
+            await engine.dispose()
+
+    async def read(self, function: Callable[[Session], T]) -> T:
+        """See Database."""
+
+        def run(connection: Connection) -> T:
+            with Session(connection) as session:
+                return function(session)
+
+        async with self._snapshots.connect() as connection:
+            return await connection.run_sync(run)
+
+    async def write(self, function: Callable[[Connection], T]) -> T:
+        """See Database."""
+        async with self.engine.begin() as connection:
+            return await connection.run_sync(function)

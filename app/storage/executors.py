@@ -1,0 +1,98 @@
+"""Who owns which run: executors prove that they live by one row each; a dead one's runs are claimed by the others.
+
+On SQLite there is one service, so a start takes all runs at once. Times are the database's on PostgreSQL, so that the clocks
+of replicas need not agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Select, delete, func, or_, select, update
+from sqlmodel import Session, col
+
+from app.storage.models import ExecutorRow, InstanceRow, RunRow, table_of
+
+_EXECUTORS, _RUNS, _INSTANCE = table_of(ExecutorRow), table_of(RunRow), table_of(InstanceRow)
+
+
+class Claim(NamedTuple):
+    """A run that an executor owns from now on, under this epoch."""
+
+    run_id: str
+    epoch: int
+
+
+class Intent(NamedTuple):
+    """What users asked of a run."""
+
+    run_id: str
+    cancel_requested_at: datetime
+    cancel_reason: str
+    cancel_force: bool
+
+
+def _now(connection: Connection) -> datetime:
+    if connection.dialect.name == "postgresql":
+        now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return now
+    return datetime.now(UTC)
+
+
+def ensure_instance(connection: Connection, name: str) -> str:
+    """This installation's name; `name` becomes it where there is none yet."""
+    found = connection.scalar(select(_INSTANCE.c.name))
+    if found is not None:
+        return str(found)
+    connection.execute(_INSTANCE.insert(), {"id": 1, "name": name})
+    return name
+
+
+def renew_lease(connection: Connection, executor_id: str, host: str, seconds: float) -> None:
+    """Say that the executor lives, for so many seconds from now."""
+    now = _now(connection)
+    until = now + timedelta(seconds=seconds)
+    changed = connection.execute(update(_EXECUTORS).where(_EXECUTORS.c.id == executor_id).values(lease_until=until))
+    if not changed.rowcount:
+        connection.execute(_EXECUTORS.insert(), {"id": executor_id, "host": host, "started_at": now, "lease_until": until})
+
+
+def release_runs(connection: Connection, executor_id: str) -> None:
+    """Let go of all runs and of the lease: the executor stops, its runs' pods go on."""
+    connection.execute(update(_RUNS).where(_RUNS.c.owner == executor_id).values(owner=None))
+    connection.execute(delete(_EXECUTORS).where(_EXECUTORS.c.id == executor_id))
+
+
+def claim_runs(connection: Connection, executor_id: str, limit: int, *, take_all: bool = False) -> list[Claim]:
+    """Claim unfinished runs that nobody owns, or whose owner is dead; oldest first. `take_all`: whoever owns them."""
+    wanted: Select[Any] = select(_RUNS.c.id).where(_RUNS.c.is_finished.is_(False))
+    if take_all:
+        wanted = wanted.where(or_(_RUNS.c.owner.is_(None), _RUNS.c.owner != executor_id))
+    else:
+        alive = select(_EXECUTORS.c.id).where(_EXECUTORS.c.lease_until > _now(connection))
+        wanted = wanted.where(or_(_RUNS.c.owner.is_(None), _RUNS.c.owner.not_in(alive)))
+    wanted = wanted.order_by(_RUNS.c.id).limit(limit)
+    if connection.dialect.name == "postgresql":
+        wanted = wanted.with_for_update(skip_locked=True)
+    ids = connection.scalars(wanted).all()
+    if not ids:
+        return []
+    rows = connection.execute(
+        update(_RUNS)
+        .where(_RUNS.c.id.in_(ids))
+        .values(owner=executor_id, epoch=_RUNS.c.epoch + 1)
+        .returning(_RUNS.c.id, _RUNS.c.epoch)
+    )
+    return sorted(Claim(row.id, row.epoch) for row in rows)
+
+
+def list_intents(session: Session, executor_id: str) -> Sequence[Intent]:
+    """What was asked of the runs that the executor owns and that are not finished."""
+    rows = session.execute(
+        select(_RUNS.c.id, _RUNS.c.cancel_requested_at, _RUNS.c.cancel_reason, _RUNS.c.cancel_force).where(
+            col(RunRow.is_finished).is_(False), col(RunRow.owner) == executor_id, _RUNS.c.cancel_requested_at.is_not(None)
+        )
+    )
+    return [Intent(*row) for row in rows]

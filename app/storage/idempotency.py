@@ -1,0 +1,26 @@
+"""What was made under which idempotency key, for a day, across replicas."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete
+from sqlmodel import Session
+
+from app.storage.models import IdempotencyKeyRow, table_of
+
+KEPT_FOR = timedelta(hours=24)
+_KEYS = table_of(IdempotencyKeyRow)
+#: Parameters: caller, key, body_hash, run_id, created_at. A key twice violates `pk_idempotency_keys`.
+INSERT_KEY = _KEYS.insert()
+
+
+def find_key(session: Session, caller: str, key: str, now: datetime) -> IdempotencyKeyRow | None:
+    """What the caller made under the key, None if nothing, or longer ago than a day."""
+    row = session.get(IdempotencyKeyRow, (caller, key))
+    return row if row and row.created_at > now - KEPT_FOR else None
+
+
+def forget_keys(connection: Connection, now: datetime) -> None:
+    """Forget what is older than a day."""
+    connection.execute(delete(_KEYS).where(_KEYS.c.created_at <= now - KEPT_FOR))

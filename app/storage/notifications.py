@@ -1,0 +1,67 @@
+"""Wake-ups between replicas: PostgreSQL's NOTIFY carries the topics that a commit woke. A lost one loses nothing.
+
+Readers that wait also look by themselves after some time, and intents are read from the database every few seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Collection
+from typing import Any
+
+import asyncpg
+import structlog
+from sqlalchemy import Connection, text
+
+from app.storage.broker import Broker
+from app.storage.database import PostgresDatabase
+
+CHANNEL = "podrun"
+#: Of this process: what it notifies itself of, it has heard already.
+SENDER = secrets.token_hex(6)
+#: PostgreSQL takes payloads of less than 8,000 bytes.
+PAYLOAD_LIMIT = 7900
+RECONNECT_SECONDS = 2.0
+#: How often a quiet connection is asked whether it lives.
+ALIVE_SECONDS = 20.0
+
+_NOTIFY = text("SELECT pg_notify(:channel, :payload)")
+log = structlog.get_logger(__name__)
+
+
+def notify(connection: Connection, topics: Collection[str]) -> None:
+    """Send the topics to the other replicas when the transaction commits."""
+    payload = SENDER
+    for topic in sorted(topics):
+        if len(payload) + len(topic) + 1 > PAYLOAD_LIMIT:
+            connection.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
+            payload = SENDER
+        payload += " " + topic
+    if payload != SENDER:
+        connection.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
+
+
+async def listen(database: PostgresDatabase, broker: Broker) -> None:
+    """Publish on the broker what other replicas commit, until cancelled. Reconnects; then it wakes everybody."""
+
+    def received(_connection: object, _pid: int, _channel: str, payload: str) -> None:
+        sender, *topics = payload.split(" ")
+        if sender != SENDER:
+            broker.publish(topics)
+
+    url = database.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    while True:
+        try:
+            connection: Any = await asyncpg.connect(url, timeout=10, command_timeout=10)
+            try:
+                await connection.add_listener(CHANNEL, received)
+                broker.publish_all()
+                while True:
+                    await asyncio.sleep(ALIVE_SECONDS)
+                    await connection.execute("SELECT 1")
+            finally:
+                connection.terminate()
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning("listening for other replicas failed, trying again", error=type(error).__name__)
+            await asyncio.sleep(RECONNECT_SECONDS)

@@ -1,0 +1,239 @@
+"""Runs, their tasks, attempts and history: the statements of the writer and the reads of everybody.
+
+Statements are constants, so that the writer makes one executemany of the changes of many runs. Reads are functions of a
+`Session` and see one snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, func, literal, select, update
+from sqlmodel import Session, col
+
+from app.domain.events import RunEvent
+from app.domain.phases import RunPhase
+from app.storage.models import AttemptRow, DocumentRow, EventRow, LogBlockRow, LogRow, RunRow, TaskRow, table_of
+from app.storage.writer import INSERT_EVENT
+
+RUNS, TASKS, ATTEMPTS, EVENTS = table_of(RunRow), table_of(TaskRow), table_of(AttemptRow), table_of(EventRow)
+#: A list looks at this many rows at most for one page; a page may be short, with a cursor.
+SCAN_LIMIT = 5000
+
+INSERT_RUN = RUNS.insert()
+INSERT_DOCUMENT = table_of(DocumentRow).insert()
+INSERT_TASK = TASKS.insert()
+INSERT_ATTEMPT = ATTEMPTS.insert()
+
+#: What a run's owner writes; parameters: `run_id` and these columns. The version grows with each.
+RUN_COLUMNS = ("phase", "reason", "message", "is_finished", "task_phases", "started_at", "finished_at")
+UPDATE_RUN = (
+    RUNS.update()
+    .where(RUNS.c.id == bindparam("run_id"))
+    .values({name: bindparam(name) for name in RUN_COLUMNS} | {"version": RUNS.c.version + 1})
+)
+#: The version alone grows: something that the run's tasks show has changed, such as a sealed log.
+TOUCH_RUN = RUNS.update().where(RUNS.c.id == bindparam("b_run_id")).values(version=RUNS.c.version + 1)
+
+#: Parameters: `b_run_id`, `b_name` and these columns.
+TASK_COLUMNS = ("phase", "reason", "message", "outputs", "started_at", "finished_at", "retry_at")
+UPDATE_TASK = (
+    TASKS.update()
+    .where(TASKS.c.run_id == bindparam("b_run_id"), TASKS.c.name == bindparam("b_name"))
+    .values({name: bindparam(name) for name in TASK_COLUMNS})
+)
+
+#: Parameters: `b_run_id`, `b_task`, `b_attempt` and these columns.
+ATTEMPT_COLUMNS = (
+    "phase", "reason", "message", "exit_code", "pod_uid", "node", "started_at", "finished_at", "log_sealed", "pod_deleted",
+)  # fmt: skip
+UPDATE_ATTEMPT = (
+    ATTEMPTS.update()
+    .where(
+        ATTEMPTS.c.run_id == bindparam("b_run_id"),
+        ATTEMPTS.c.task == bindparam("b_task"),
+        ATTEMPTS.c.attempt == bindparam("b_attempt"),
+    )
+    .values({name: bindparam(name) for name in ATTEMPT_COLUMNS})
+)
+
+
+def event_row(event: RunEvent) -> dict[str, Any]:
+    """Parameters of INSERT_EVENT."""
+    return {name: getattr(event, name) for name in RunEvent.__slots__}
+
+
+def insert_events(events: Iterable[RunEvent]) -> list[tuple[Any, dict[str, Any]]]:
+    """Rows of a Change that append to the history."""
+    return [(INSERT_EVENT, event_row(event)) for event in events]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRun:
+    """Everything of a run that its actor needs to go on."""
+
+    run: RunRow
+    document: bytes
+    tasks: Sequence[TaskRow]
+    attempts: Sequence[AttemptRow]
+
+
+def load_run(session: Session, run_id: str) -> StoredRun:
+    """The run as stored. Raises LookupError."""
+    run = session.get(RunRow, run_id)
+    document = session.get(DocumentRow, run_id)
+    if run is None or document is None:
+        raise LookupError(run_id)
+    return StoredRun(
+        run=run, document=document.body, tasks=list_tasks(session, run_id), attempts=list_attempts(session, run_id)
+    )
+
+
+def find_run(session: Session, run_id: str) -> RunRow | None:
+    """The run, None if there is none."""
+    return session.get(RunRow, run_id)
+
+
+def find_document(session: Session, run_id: str) -> bytes | None:
+    """The workflow as it was posted, None if there is no such run."""
+    row = session.get(DocumentRow, run_id)
+    return row.body if row else None
+
+
+def list_runs(
+    session: Session,
+    *,
+    before_id: str | None = None,
+    phases: Sequence[str] = (),
+    workflow: str | None = None,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+    matches: Callable[[dict[str, str]], bool] | None = None,
+    limit: int = 100,
+) -> tuple[list[RunRow], str | None]:
+    """A page of runs, newest first, and the id to go on before (None: there are no more).
+
+    `matches` judges a run's labels. At most SCAN_LIMIT rows are looked at, so a page may be short while there are more.
+    """
+    statement = select(RunRow).order_by(col(RunRow.id).desc())
+    if phases:
+        statement = statement.where(col(RunRow.phase).in_(phases))
+    if workflow is not None:
+        statement = statement.where(col(RunRow.workflow) == workflow)
+    if created_after is not None:
+        statement = statement.where(col(RunRow.created_at) > created_after)
+    if created_before is not None:
+        statement = statement.where(col(RunRow.created_at) < created_before)
+    found: list[RunRow] = []
+    seen = 0
+    while seen < SCAN_LIMIT:
+        step = min(SCAN_LIMIT - seen, max(limit - len(found), 1) if matches is None else 1000) + 1
+        page = statement if before_id is None else statement.where(col(RunRow.id) < before_id)
+        rows = session.scalars(page.limit(step)).all()
+        for row in rows[: step - 1]:
+            seen += 1
+            before_id = row.id
+            if matches is None or matches(row.labels):
+                found.append(row)
+                if len(found) == limit:
+                    more = row is not rows[-1]
+                    return found, before_id if more else None
+        if len(rows) < step:
+            return found, None
+    return found, before_id
+
+
+def list_tasks(
+    session: Session,
+    run_id: str,
+    *,
+    after: tuple[int, int] | None = None,
+    phases: Sequence[str] = (),
+    foreach: str | None = None,
+    limit: int | None = None,
+) -> Sequence[TaskRow]:
+    """A run's tasks in document order, the items of a `foreach` by index. `after` is (position, index or -1)."""
+    index = func.coalesce(col(TaskRow.foreach_index), -1)
+    statement = select(TaskRow).where(col(TaskRow.run_id) == run_id).order_by(col(TaskRow.position), index)
+    if after is not None:
+        position, item = after
+        statement = statement.where((col(TaskRow.position) > position) | ((col(TaskRow.position) == position) & (index > item)))
+    if phases:
+        statement = statement.where(col(TaskRow.phase).in_(phases))
+    if foreach is not None:
+        statement = statement.where(col(TaskRow.foreach_task) == foreach)
+    return session.scalars(statement.limit(limit)).all()
+
+
+def find_task(session: Session, run_id: str, task: str) -> TaskRow | None:
+    """One task of a run, None if there is none."""
+    return session.get(TaskRow, (run_id, task))
+
+
+def list_attempts(session: Session, run_id: str, tasks: Sequence[str] | None = None) -> Sequence[AttemptRow]:
+    """The attempts of a run, or of some of its tasks, by task and number."""
+    statement = select(AttemptRow).where(col(AttemptRow.run_id) == run_id)
+    if tasks is not None:
+        statement = statement.where(col(AttemptRow.task).in_(tasks))
+    return session.scalars(statement.order_by(col(AttemptRow.task), col(AttemptRow.attempt))).all()
+
+
+def list_main_logs(session: Session, run_id: str, tasks: Sequence[str] | None = None) -> Sequence[LogRow]:
+    """The logs of the containers `main` of a run, or of some of its tasks: what an attempt shows as `log`."""
+    statement = select(LogRow).where(col(LogRow.run_id) == run_id, col(LogRow.container) == "main")
+    if tasks is not None:
+        statement = statement.where(col(LogRow.task).in_(tasks))
+    return session.scalars(statement).all()
+
+
+def list_events(session: Session, run_id: str | None, after_id: int, limit: int) -> Sequence[EventRow]:
+    """History behind `after_id` in its order: of one run, or of all."""
+    statement = select(EventRow).where(col(EventRow.id) > after_id)
+    if run_id is not None:
+        statement = statement.where(col(EventRow.run_id) == run_id)
+    return session.scalars(statement.order_by(col(EventRow.id)).limit(limit)).all()
+
+
+def last_event_id(session: Session) -> int:
+    """The id of the newest entry of any run's history, 0 if there is none."""
+    return session.scalar(select(func.max(col(EventRow.id)))) or 0
+
+
+def list_runs_by_id(session: Session, run_ids: Sequence[str]) -> Sequence[RunRow]:
+    """The runs of these ids, in no order; those that are gone are left out."""
+    return session.scalars(select(RunRow).where(col(RunRow.id).in_(run_ids))).all()
+
+
+def request_cancel(connection: Connection, run_id: str, now: datetime, reason: str, *, force: bool) -> bool:
+    """Write the intent to cancel; the run's owner does it. False if there was nothing new to ask, or the run is over.
+
+    Asked again with `force`, an earlier intent becomes a forced one.
+    """
+    over = [phase.value for phase in RunPhase if phase.is_over]
+    fresh = RUNS.c.cancel_requested_at.is_(None)
+    unforced = RUNS.c.cancel_force.is_(False)
+    changed = connection.execute(
+        update(RUNS)
+        .where(RUNS.c.id == run_id, RUNS.c.phase.not_in(over), (fresh | unforced) if force else fresh)
+        .values(
+            cancel_requested_at=func.coalesce(RUNS.c.cancel_requested_at, literal(now, RUNS.c.created_at.type)),
+            cancel_reason=reason,
+            cancel_force=force,
+        )
+    )
+    return changed.rowcount > 0
+
+
+def delete_run(connection: Connection, run_id: str) -> list[str] | None:
+    """Delete a finished run and all its rows. Returns its objects in the log store, None if it is not finished."""
+    blocks, logs = table_of(LogBlockRow), table_of(LogRow)
+    names = connection.scalars(
+        select(blocks.c.object_name)
+        .join(logs, logs.c.id == blocks.c.log_id)
+        .where(logs.c.run_id == run_id, blocks.c.object_name.is_not(None))
+    ).all()
+    gone = connection.execute(delete(RUNS).where(RUNS.c.id == run_id, RUNS.c.is_finished.is_(True)))
+    return list(names) if gone.rowcount else None

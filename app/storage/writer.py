@@ -1,0 +1,194 @@
+"""The group-committing writer: every write of the service, in batches, one transaction and one fsync each.
+
+    commit(change, urgent) ─┐
+    commit(change, urgent) ─┼─▶ batch ─▶ fence (epochs) ─▶ executemany per statement ─▶ COMMIT ─▶ answers, wake-ups
+    commit(change) ─────────┘
+
+An urgent change (a new attempt, an answer to a user) is committed at once, with all that has gathered; the rest waits for
+company, `LAZY_SECONDS` at most. While a batch is being committed, the next one gathers. When a batch fails, its changes are
+tried one by one: what breaks a constraint is undone alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from sqlalchemy import Connection, Executable, bindparam, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.domain.errors import OwnershipLost
+from app.storage.broker import Broker
+from app.storage.models import EventRow, RunRow, table_of
+from app.storage.notifications import notify
+
+LAZY_SECONDS = 0.010
+#: Changes that may wait for the writer; whoever commits one more waits first.
+QUEUE_LIMIT = 4096
+#: One batch holds at most this many changes, so that an urgent one does not stand behind thousands.
+BATCH_LIMIT = 512
+
+Parameters = Mapping[str, Any]
+#: Orders history across writers of one PostgreSQL: held from the insert to the commit, so that ids are visible in order.
+_HISTORY_LOCK = text("SELECT pg_advisory_xact_lock(7031)")
+INSERT_EVENT = table_of(EventRow).insert()
+_RUNS = table_of(RunRow)
+_EPOCHS = select(_RUNS.c.id, _RUNS.c.epoch).where(_RUNS.c.id.in_(bindparam("ids", expanding=True)))
+
+
+@dataclass(slots=True, kw_only=True)
+class Change:
+    """One part of a batch, done as a whole or not at all.
+
+    `rows` are statements with their parameters; the same statement object in several changes becomes one executemany, so
+    keep statements as constants. `call` runs after the rows, in the database's thread: no await, no shared values.
+    `fence` is a run and the epoch under which it is written; an older epoch raises OwnershipLost.
+    """
+
+    rows: Sequence[tuple[Executable, Parameters]] = ()
+    call: Callable[[Connection], Any] | None = None
+    fence: tuple[str, int] | None = None
+    topics: Iterable[str] = ()
+
+
+@dataclass(slots=True)
+class _Waiting:
+    change: Change
+    done: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Writer:
+    """Owns all writing. An async context manager: leaving it commits what waits, then stops."""
+
+    def __init__(self, database: Any, broker: Broker) -> None:
+        self._database, self._broker = database, broker
+        self._queue: list[_Waiting] = []
+        self._room = asyncio.Event()
+        self._room.set()
+        self._arrived, self._urgent = asyncio.Event(), asyncio.Event()
+        self._closing = False
+        self._group = asyncio.TaskGroup()
+        self.commits = 0  #: transactions so far
+        self.changes = 0  #: changes so far
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        self._group.create_task(self._run(), name="writer")
+        return self
+
+    async def __aexit__(self, *exc_info: Any) -> None:
+        self._closing = True
+        self._arrived.set()
+        self._urgent.set()
+        await self._group.__aexit__(None, None, None)
+
+    async def commit(self, change: Change, *, urgent: bool = True) -> Any:
+        """Commit the change; returns what `call` returned, once it is durable.
+
+        Cancelling the waiter does not undo the change. Raises OwnershipLost, and the database's own errors (SQLAlchemyError).
+        """
+        while len(self._queue) >= QUEUE_LIMIT and not self._closing:
+            self._room.clear()
+            await self._room.wait()
+        if self._closing:
+            raise RuntimeError("the writer is closed")
+        waiting = _Waiting(change)
+        self._queue.append(waiting)
+        self._arrived.set()
+        if urgent:
+            self._urgent.set()
+        return await waiting.done
+
+    async def _run(self) -> None:
+        while True:
+            await self._arrived.wait()
+            if not self._urgent.is_set():
+                try:
+                    async with asyncio.timeout(LAZY_SECONDS):
+                        await self._urgent.wait()
+                except TimeoutError:
+                    pass
+            batch, self._queue = self._queue[:BATCH_LIMIT], self._queue[BATCH_LIMIT:]
+            if not self._queue and not self._closing:
+                self._arrived.clear()
+                self._urgent.clear()
+            self._room.set()
+            if batch:
+                await self._commit(batch)
+            elif self._closing:
+                return
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        self.commits += 1
+        self.changes += len(batch)
+        try:
+            outcomes = await self._database.write(lambda connection: _apply(connection, [w.change for w in batch]))
+        except (SQLAlchemyError, OSError) as error:
+            if len(batch) == 1:
+                _resolve(batch[0], error)
+            else:
+                for waiting in batch:
+                    await self._commit([waiting])
+            return
+        except BaseException as error:  # a bug in a `call`, or cancellation: nobody may wait for ever
+            for waiting in batch:
+                _resolve(waiting, error)
+            if not isinstance(error, Exception):
+                raise
+            return
+        topics: set[str] = set()
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            if not isinstance(outcome, OwnershipLost):
+                topics.update(waiting.change.topics)
+            _resolve(waiting, outcome)
+        self._broker.publish(topics)
+
+
+def _resolve(waiting: _Waiting, outcome: Any) -> None:
+    if waiting.done.done():  # its waiter was cancelled
+        return
+    if isinstance(outcome, BaseException):
+        waiting.done.set_exception(outcome)
+    else:
+        waiting.done.set_result(outcome)
+
+
+def _apply(connection: Connection, changes: Sequence[Change]) -> list[Any]:
+    """Write the changes in one transaction; one outcome each, OwnershipLost for those under an old epoch."""
+    stale = _stale_fences(connection, changes)
+    kept = [change for change in changes if change.fence not in stale]
+    statements: dict[Executable, list[Parameters]] = {}
+    for change in kept:
+        for statement, parameters in change.rows:
+            statements.setdefault(statement, []).append(parameters)
+    history = statements.pop(INSERT_EVENT, None)
+    for statement, rows in statements.items():
+        connection.execute(statement, rows)
+    outcomes: list[Any] = []
+    for change in changes:
+        if change.fence and change.fence in stale:
+            outcomes.append(OwnershipLost(change.fence[0]))
+        else:
+            outcomes.append(change.call(connection) if change.call else None)
+    if history:  # last: on PostgreSQL the lock is held from here to the commit
+        if connection.dialect.name == "postgresql":
+            connection.execute(_HISTORY_LOCK)
+        connection.execute(INSERT_EVENT, history)
+    if connection.dialect.name == "postgresql":
+        notify(connection, {topic for change in kept for topic in change.topics})
+    return outcomes
+
+
+def _stale_fences(connection: Connection, changes: Sequence[Change]) -> set[tuple[str, int]]:
+    fences = {change.fence for change in changes if change.fence}
+    if not fences:
+        return set()
+    statement = _EPOCHS
+    if connection.dialect.name == "postgresql":
+        statement = statement.order_by(_RUNS.c.id).with_for_update()
+    epochs: dict[str, int] = {}
+    for row in connection.execute(statement, {"ids": sorted({run_id for run_id, _ in fences})}):
+        epochs[row.id] = row.epoch
+    return {fence for fence in fences if epochs.get(fence[0]) != fence[1]}

@@ -39,6 +39,24 @@ class MalformedDocument(PodrunError):
     """The body is no JSON, or nested deeper than is allowed."""
 
 
+class InvalidBody(PodrunError):
+    """The body of a request is JSON, but not what is asked for; the faults' pointers are into the body as sent."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        first = self.faults[0]
+        more = f" (and {len(self.faults) - 1} more)" if len(self.faults) > 1 else ""
+        super().__init__(f"the request is not valid: {first.pointer or '/'}: {first.detail}{more}")
+
+
+class InvalidParameter(PodrunError):
+    """A query parameter or header has a value that it can't have."""
+
+    def __init__(self, parameter: str, detail: str) -> None:
+        self.parameter, self.detail = parameter, detail
+        super().__init__(f"{parameter}: {detail}")
+
+
 class NotFound(PodrunError):
     """There is no such thing."""
 
@@ -136,3 +154,7 @@ class LogUnavailable(PodrunError):
     def __init__(self, message: str, *, gone: bool = False) -> None:
         self.gone = gone
         super().__init__(message)
+
+
+class ClusterConfigInvalid(PodrunError):
+    """No cluster can be found, or what says where it is (kubeconfig, service account) can't be used."""

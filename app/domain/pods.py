@@ -39,7 +39,10 @@ class ContainerPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerObservation:
-    """One container's state. Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-states"""
+    """One container's state.
+
+    Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-states
+    """
 
     name: str
     phase: ContainerPhase

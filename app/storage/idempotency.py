@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete
+from sqlalchemy import Connection, bindparam, delete
 from sqlmodel import Session
 
 from app.storage.models import IdempotencyKeyRow, table_of
@@ -13,6 +13,10 @@ KEPT_FOR = timedelta(hours=24)
 _KEYS = table_of(IdempotencyKeyRow)
 #: Parameters: caller, key, body_hash, run_id, created_at. A key twice violates `pk_idempotency_keys`.
 INSERT_KEY = _KEYS.insert()
+#: A key that is a day old no longer counts; its row may still be there. Parameters: b_caller, b_key, b_before.
+FORGET_KEY = _KEYS.delete().where(
+    _KEYS.c.caller == bindparam("b_caller"), _KEYS.c.key == bindparam("b_key"), _KEYS.c.created_at <= bindparam("b_before")
+)
 
 
 def find_key(session: Session, caller: str, key: str, now: datetime) -> IdempotencyKeyRow | None:

@@ -163,6 +163,15 @@ class LogRows:
         rows = await self._database.read(lambda session: session.execute(statement).all())
         return [LogCommit(seq=r.seq, log_id=r.log_id, first_byte=r.first_byte, end_byte=r.end_byte) for r in rows]
 
+    async def list_last_commits(self, run_id: str, before_seq: int | None, limit: int) -> list[LogCommit]:
+        """See LogIndex."""
+        statement = select(_COMMITS.c.seq, _COMMITS.c.log_id, _COMMITS.c.first_byte, _COMMITS.c.end_byte)
+        statement = statement.where(_COMMITS.c.run_id == run_id).order_by(_COMMITS.c.seq.desc()).limit(limit)
+        if before_seq is not None:
+            statement = statement.where(_COMMITS.c.seq < before_seq)
+        rows = await self._database.read(lambda session: session.execute(statement).all())
+        return [LogCommit(seq=r.seq, log_id=r.log_id, first_byte=r.first_byte, end_byte=r.end_byte) for r in rows]
+
     async def list_gaps(self, log_id: int) -> list[LogGap]:
         """See LogIndex."""
         statement = select(_GAPS).where(_GAPS.c.log_id == log_id).order_by(_GAPS.c.id)

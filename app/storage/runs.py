@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, func, literal, select, update
 from sqlmodel import Session, col
 
-from app.domain.events import RunEvent
+from app.domain.events import EventType, RunEvent
 from app.domain.phases import RunPhase
 from app.storage.models import AttemptRow, DocumentRow, EventRow, LogBlockRow, LogRow, RunRow, TaskRow, table_of
 from app.storage.writer import INSERT_EVENT
@@ -195,6 +195,16 @@ def list_events(session: Session, run_id: str | None, after_id: int, limit: int)
     if run_id is not None:
         statement = statement.where(col(EventRow.run_id) == run_id)
     return session.scalars(statement.order_by(col(EventRow.id)).limit(limit)).all()
+
+
+def list_pod_events(session: Session, run_id: str) -> dict[str, int]:
+    """The pods' events that are in the run's history: the uid of each, and its highest count."""
+    statement = select(col(EventRow.details)).where(col(EventRow.run_id) == run_id, col(EventRow.type) == EventType.POD.value)
+    counts: dict[str, int] = {}
+    for details in session.scalars(statement):
+        uid = (details or {}).get("uid", "")
+        counts[uid] = max(counts.get(uid, 0), (details or {}).get("count", 1))
+    return counts
 
 
 def last_event_id(session: Session) -> int:

@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from sqlalchemy import Connection, Executable, bindparam, select, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Executable, Insert, bindparam, select, text
 
 from app.domain.errors import OwnershipLost
 from app.storage.broker import Broker
@@ -89,9 +88,14 @@ class Writer:
 
         Cancelling the waiter does not undo the change. Raises OwnershipLost, and the database's own errors (SQLAlchemyError).
         """
-        while len(self._queue) >= QUEUE_LIMIT and not self._closing:
-            self._room.clear()
-            await self._room.wait()
+        await self.wait_for_room()
+        return await self.post(change, urgent=urgent)
+
+    def post(self, change: Change, *, urgent: bool = True) -> asyncio.Future[Any]:
+        """Queue the change and return at once; the future is `commit`'s outcome. Changes are committed in the order they come.
+
+        Whoever posts much calls `wait_for_room` in between.
+        """
         if self._closing:
             raise RuntimeError("the writer is closed")
         waiting = _Waiting(change)
@@ -99,7 +103,13 @@ class Writer:
         self._arrived.set()
         if urgent:
             self._urgent.set()
-        return await waiting.done
+        return waiting.done
+
+    async def wait_for_room(self) -> None:
+        """Wait while more changes are queued than the writer should hold."""
+        while len(self._queue) >= QUEUE_LIMIT and not self._closing:
+            self._room.clear()
+            await self._room.wait()
 
     async def _run(self) -> None:
         while True:
@@ -125,19 +135,17 @@ class Writer:
         self.changes += len(batch)
         try:
             outcomes = await self._database.write(lambda connection: _apply(connection, [w.change for w in batch]))
-        except (SQLAlchemyError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - each waiter gets what its own change ended with
             if len(batch) == 1:
                 _resolve(batch[0], error)
             else:
                 for waiting in batch:
                     await self._commit([waiting])
             return
-        except BaseException as error:  # a bug in a `call`, or cancellation: nobody may wait for ever
+        except asyncio.CancelledError:  # nobody may wait for ever
             for waiting in batch:
-                _resolve(waiting, error)
-            if not isinstance(error, Exception):
-                raise
-            return
+                waiting.done.cancel()
+            raise
         topics: set[str] = set()
         for waiting, outcome in zip(batch, outcomes, strict=True):
             if not isinstance(outcome, OwnershipLost):
@@ -159,12 +167,13 @@ def _apply(connection: Connection, changes: Sequence[Change]) -> list[Any]:
     """Write the changes in one transaction; one outcome each, OwnershipLost for those under an old epoch."""
     stale = _stale_fences(connection, changes)
     kept = [change for change in changes if change.fence not in stale]
-    statements: dict[Executable, list[Parameters]] = {}
+    inserts: dict[Executable, list[Parameters]] = {}
+    others: dict[Executable, list[Parameters]] = {}
     for change in kept:
         for statement, parameters in change.rows:
-            statements.setdefault(statement, []).append(parameters)
-    history = statements.pop(INSERT_EVENT, None)
-    for statement, rows in statements.items():
+            (inserts if isinstance(statement, Insert) else others).setdefault(statement, []).append(parameters)
+    history = inserts.pop(INSERT_EVENT, None)
+    for statement, rows in (*inserts.items(), *others.items()):  # a row that a later change updates must be there
         connection.execute(statement, rows)
     outcomes: list[Any] = []
     for change in changes:

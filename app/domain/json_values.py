@@ -1,0 +1,71 @@
+"""What no document may hold, whatever key it stands under: values that are not JSON, or that nothing behind us can take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from app.domain.errors import Fault
+from app.domain.pointers import pointer, shown
+
+MAX_DEPTH = 100  #: levels of nesting
+
+#: A path from the root, newest first: (parent's path, key or index).
+_Path = tuple[Any, str | int] | None
+
+
+def _pointer(path: _Path) -> str:
+    found: list[str | int] = []
+    while path is not None:
+        path, token = path
+        found.append(token)
+    return pointer(*reversed(found))
+
+
+def _text_fault(text: str) -> str | None:
+    if "\0" in text:
+        return "must not hold a NUL character: no process and no database takes it"
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return "must be Unicode text: it holds half of a surrogate pair"
+    return None
+
+
+def _scalar_fault(value: object) -> str | None:
+    if isinstance(value, str):
+        return _text_fault(value)
+    if value is None or isinstance(value, bool | int):
+        return None
+    if isinstance(value, float):
+        return None if math.isfinite(value) else f"must be a finite number, not {shown(value)}"
+    return f"must be a JSON value, not a {type(value).__name__}"
+
+
+def json_faults(document: object) -> Iterator[Fault]:
+    """Everything in the document that is not JSON: NaN, other types, keys that are no text; NUL; nested too deeply."""
+    stack: list[tuple[object, _Path, int]] = [(document, None, 0)]
+    while stack:
+        value, path, depth = stack.pop()
+        if isinstance(value, dict):
+            for key in value:
+                if not isinstance(key, str):
+                    yield Fault(_pointer(path), f"keys must be strings, not {shown(key)}")
+                elif fault := _text_fault(key):
+                    yield Fault(_pointer(path), f"the key {shown(key)} {fault}")
+            children: Any = value.items()
+        elif isinstance(value, list):
+            children = enumerate(value)
+        else:
+            if fault := _scalar_fault(value):
+                yield Fault(_pointer(path), fault)
+            continue
+        if depth == MAX_DEPTH:
+            yield Fault(_pointer(path), f"is nested deeper than {MAX_DEPTH} levels")
+            continue
+        for key, child in children:
+            # Most values are plain text: they are not worth a turn of their own.
+            if type(child) is not str or not child.isascii() or "\0" in child:
+                stack.append((child, (path, key), depth + 1))

@@ -1,0 +1,181 @@
+"""The executor: claims runs, starts an actor for each, and brings to it what the backend sees and what users ask.
+
+It implements `runs.Admission` (a run that is posted here starts here, without another look into the database) and
+`pods.PodListener`. One task group holds everything: leaving it stops the actors and lets go of their
+runs, while the pods go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any, Self
+
+import structlog
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from app.domain.errors import OwnershipLost
+from app.domain.pods import PodEvent, PodObservation
+from app.executor.failure import end_run_as_error
+from app.executor.lease import Lease
+from app.executor.run_actor import Environment, RunActor
+from app.storage.broker import INTENTS, SUBMITTED, Broker
+from app.storage.executors import Claim, claim_runs, list_intents, release_runs
+from app.storage.writer import Change
+
+#: Intents and unowned runs are looked for this often even when nobody says that there are any.
+LOOK_SECONDS = 5.0
+CLAIM_LIMIT = 200
+#: An actor that fails so often, each time for a reason of its own, ends its run as Error.
+FAILURE_LIMIT = 3
+RELEASE_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class Executor:
+    """An async context manager. `owner` is its id while it takes runs."""
+
+    def __init__(self, lease: Lease, environment: Environment, broker: Broker, *, is_alone: bool) -> None:
+        """`is_alone`: no other service shares the database (SQLite), so a start takes all runs at once."""
+        self._lease, self._env, self._broker = lease, environment, broker
+        self._is_alone = is_alone
+        self._actors: dict[str, RunActor] = {}
+        self._group = asyncio.TaskGroup()
+        self._started: list[asyncio.Task[None]] = []
+        self._is_open = False
+
+    @property
+    def owner(self) -> str | None:
+        """See runs.Admission: this executor's id while it takes runs, else None."""
+        return self._lease.executor_id if self._is_open and self._lease.is_held else None
+
+    @property
+    def active_runs(self) -> int:
+        """How many runs have an actor here."""
+        return len(self._actors)
+
+    async def __aenter__(self) -> Self:
+        await self._lease.renew()
+        await self._group.__aenter__()
+        self._is_open = True
+        for name, coroutine in (("lease", self._lease.keep()), ("claims", self._claim()), ("intents", self._heed())):
+            self._started.append(self._group.create_task(coroutine, name=name))
+        return self
+
+    async def __aexit__(self, *exc_info: Any) -> None:
+        self._is_open = False
+        for task in self._started:
+            task.cancel()
+        await self._group.__aexit__(None, None, None)
+        release = Change(call=lambda connection: release_runs(connection, self._lease.executor_id))
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await self._env.writer.commit(release)
+        except (DBAPIError, OSError, TimeoutError) as error:  # the lease runs out by itself
+            log.warning("the runs could not be let go of", error=type(error).__name__)
+
+    def admit(self, run_id: str, epoch: int) -> None:
+        """See runs.Admission: start the run that was just committed as this executor's."""
+        if self._is_open:
+            self._start(Claim(run_id, epoch))
+
+    def pod_observed(self, observation: PodObservation) -> None:
+        """See PodListener. Pods of runs that are not ours are not touched: only a run's owner judges its pods."""
+        actor = self._actors.get(observation.key.run_id)
+        if actor is not None:
+            actor.pod_observed(observation)
+
+    def pod_event(self, event: PodEvent) -> None:
+        """See PodListener."""
+        pod = self._env.backend.find_pod(event.namespace, event.pod)
+        actor = self._actors.get(pod.key.run_id) if pod is not None else None
+        if pod is not None and actor is not None:
+            actor.pod_event(pod.key, event)
+
+    def _start(self, claim: Claim) -> None:
+        if claim.run_id in self._actors:
+            return
+        actor = self._actors[claim.run_id] = RunActor(claim.run_id, claim.epoch, self._env)
+        self._started.append(self._group.create_task(self._supervise(claim, actor), name=f"run {claim.run_id}"))
+        if len(self._started) > 2 * len(self._actors) + 100:
+            self._started = [task for task in self._started if not task.done()]
+
+    async def _supervise(self, claim: Claim, actor: RunActor) -> None:
+        """Run the actor, and another one when it fails: what is wrong with a run harms that run alone."""
+        failures = tries = 0
+        try:
+            while True:
+                try:
+                    await actor.run()
+                except Exception as error:
+                    cause = _cause(error)
+                    if isinstance(cause, OwnershipLost | LookupError):
+                        log.info("a run is not ours any more", run=claim.run_id, why=type(cause).__name__)
+                        return
+                    tries += 1
+                    failures += not _is_outage(cause)
+                    log.exception("an actor failed", run=claim.run_id, failures=failures, exc_info=cause)
+                    if failures >= FAILURE_LIMIT:
+                        await self._give_up(claim, cause)
+                        return
+                else:
+                    return
+                await asyncio.sleep(min(0.5 * 2**tries, 15))
+                actor = self._actors[claim.run_id] = RunActor(claim.run_id, claim.epoch, self._env)
+        finally:
+            del self._actors[claim.run_id]
+
+    async def _give_up(self, claim: Claim, cause: BaseException) -> None:
+        try:
+            await end_run_as_error(self._env, claim, cause)
+        except OwnershipLost:
+            log.info("a run is not ours any more", run=claim.run_id)
+
+    async def _claim(self) -> None:
+        """Take up runs that nobody owns, and those of executors that died; at a start on SQLite all of them."""
+        take_all = self._is_alone
+        with self._broker.subscribe(SUBMITTED) as submitted:
+            while True:
+                submitted.clear()
+                try:
+                    while claims := await self._claim_some(take_all=take_all):
+                        for claim in claims:
+                            self._start(claim)
+                    take_all = False
+                except (DBAPIError, PoolTimeoutError, OSError) as error:
+                    log.warning("runs could not be claimed", error=type(error).__name__)
+                await submitted.wait(LOOK_SECONDS)
+
+    async def _claim_some(self, *, take_all: bool) -> list[Claim]:
+        call = partial(claim_runs, executor_id=self._lease.executor_id, limit=CLAIM_LIMIT, take_all=take_all)
+        claims: list[Claim] = await self._env.writer.commit(Change(call=call))
+        return claims
+
+    async def _heed(self) -> None:
+        """Bring intents to the actors: at once when told, and by looking, for a word that was lost."""
+        with self._broker.subscribe(INTENTS) as intents:
+            while True:
+                intents.clear()
+                try:
+                    asked = await self._env.database.read(lambda session: list_intents(session, self._lease.executor_id))
+                    for intent in asked:
+                        actor = self._actors.get(intent.run_id)
+                        if actor is not None:
+                            actor.cancel(intent.cancel_reason, force=intent.cancel_force)
+                except (DBAPIError, PoolTimeoutError, OSError) as error:
+                    log.warning("intents could not be read", error=type(error).__name__)
+                await intents.wait(LOOK_SECONDS)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What went wrong first, out of its groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _is_outage(error: BaseException) -> bool:
+    """Whether the database is out of reach or full: not the run's fault, and it passes."""
+    return isinstance(error, OperationalError | InterfaceError | PoolTimeoutError | OSError | TimeoutError)

@@ -1,0 +1,58 @@
+"""The proof that this executor lives, and the guard that keeps it from touching the cluster when it can't prove that."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.domain.errors import LeaseExpired
+from app.storage.executors import renew_lease
+from app.storage.writer import Change, Writer
+
+LEASE_SECONDS = 10.0
+RENEW_SECONDS = 2.5
+#: The guard holds back this long before the lease ends: a request under way must arrive before a successor acts.
+MARGIN_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+class Lease:
+    """This executor's row, renewed while it lives. The deadline is monotonic: a stopped process wakes up past it."""
+
+    def __init__(self, executor_id: str, writer: Writer) -> None:
+        self.executor_id = executor_id
+        self._writer = writer
+        self._deadline = 0.0
+
+    @property
+    def is_held(self) -> bool:
+        """Whether others still see this executor alive, for some time to come."""
+        return time.monotonic() < self._deadline - MARGIN_SECONDS
+
+    def guard(self) -> None:
+        """Raise LeaseExpired unless the lease is held: called right before each write to the cluster."""
+        if not self.is_held:
+            raise LeaseExpired("this executor's lease has run out: another one may own its runs")
+
+    async def renew(self) -> None:
+        """Renew it once. Raises the database's errors."""
+        asked = time.monotonic()
+        host = socket.gethostname()
+        change = Change(call=lambda connection: renew_lease(connection, self.executor_id, host, LEASE_SECONDS))
+        await self._writer.commit(change)
+        self._deadline = asked + LEASE_SECONDS
+
+    async def keep(self) -> None:
+        """Renew it for ever."""
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            try:
+                async with asyncio.timeout(LEASE_SECONDS):
+                    await self.renew()
+            except (SQLAlchemyError, OSError, TimeoutError) as error:
+                log.warning("the lease could not be renewed", error=type(error).__name__, held=self.is_held)

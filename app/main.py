@@ -1,0 +1,259 @@
+"""The composition root: settings in, a service out. One exit stack opens everything, and closes it in the other order.
+
+    database ─▶ writer ─▶ logs ─▶ pods ─▶ launcher ─▶ executor ─▶ use cases ─▶ API
+
+Closing: the API's streams end first, then the actors let go of their runs, then what they used is closed. Pods go on running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from uuid_utils import uuid4, uuid7
+
+from app.api.app import Services, create_api
+from app.executor.clock import Clock
+from app.executor.executor import Executor
+from app.executor.launcher import Launcher
+from app.executor.lease import Lease
+from app.executor.run_actor import Environment
+from app.executor.slots import Slots
+from app.logs.collector import LogCollector
+from app.logs.reader import LogReader
+from app.logs.store import LogStore
+from app.pods.kubernetes.backend import KubernetesBackend
+from app.pods.kubernetes.cluster import load_cluster
+from app.pods.local.backend import LocalBackend
+from app.runs.service import Runs
+from app.settings import PodsKind, Settings
+from app.storage import migrate
+from app.storage.broker import Broker
+from app.storage.database import Database, PostgresDatabase, open_database
+from app.storage.executors import ensure_instance
+from app.storage.lock import sole_service
+from app.storage.logs import LogRows
+from app.storage.notifications import listen
+from app.storage.writer import Writer
+
+#: Streams that do not end by themselves when told to stop are cut after this.
+SHUTDOWN_SECONDS = 5
+#: Long lists of small objects live long here; the default of 700 would walk them all the time.
+GC_THRESHOLD = (50_000, 50, 50)
+
+log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Open everything that the settings name.
+
+    Raises:
+        PodrunError: the database does not fit this code, or another service has it.
+        ValueError: a setting names something that does not exist.
+    """
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(_open_database(settings))
+        broker = Broker()
+        writer = await stack.enter_async_context(Writer(database, broker))
+        if isinstance(database, PostgresDatabase):
+            await stack.enter_async_context(_background(listen(database, broker), "listen"))
+        instance = await database.write(lambda connection: ensure_instance(connection, str(uuid4())))
+        log_rows, log_store = LogRows(database, writer), LogStore(settings.logs_url)
+        backend = await _make_backend(settings, instance)
+        lease = Lease(str(uuid7()), writer)
+        launcher = Launcher(backend, lease.guard, create_qps=settings.pod_create_qps, create_burst=settings.pod_create_burst)
+        environment = Environment(
+            database=database,
+            writer=writer,
+            backend=backend,
+            launcher=launcher,
+            slots=Slots(settings.max_parallel_pods),
+            collector=LogCollector(backend, log_rows, log_store),
+            log_writer=log_rows,
+            clock=Clock(),
+            instance=instance,
+            default_namespace=backend.namespaces[0],
+        )
+        executor = Executor(lease, environment, broker, is_alone=settings.is_sqlite)
+        backend.listen(executor)
+        await stack.enter_async_context(backend)
+        await stack.enter_async_context(launcher)
+        await stack.enter_async_context(executor)
+        runs = Runs(database=database, writer=writer, broker=broker, pods=backend, log_objects=log_store, admission=executor)
+        yield Services(
+            runs=runs,
+            database=database,
+            broker=broker,
+            backend=backend,
+            log_reader=LogReader(log_rows, log_store),
+            log_store=log_store,
+            executor=executor,
+            instance=instance,
+        )
+
+
+@asynccontextmanager
+async def _open_database(settings: Settings) -> AsyncIterator[Database]:
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(settings.database_url))
+        if settings.is_sqlite:
+            await stack.enter_async_context(sole_service(str(database.url.database)))
+            await database.write(migrate.upgrade_connection)
+        else:
+            await database.write(migrate.check)
+        yield database
+
+
+async def _make_backend(settings: Settings, instance: str) -> KubernetesBackend | LocalBackend:
+    if settings.pods_kind() is PodsKind.LOCAL:
+        return LocalBackend(Path(settings.local_pods_dir), instance, settings.namespaces or ("default",))
+    return KubernetesBackend(await load_cluster(), instance=instance, namespaces=settings.namespaces)
+
+
+@asynccontextmanager
+async def _background(coroutine: Any, name: str) -> AsyncIterator[None]:
+    """Run the coroutine beside the block, and end it with the block."""
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(coroutine, name=name)
+        try:
+            yield
+        finally:
+            running.cancel()
+
+
+def create_app(settings: Settings, stopping: asyncio.Event | None = None) -> FastAPI:
+    """The service as an ASGI app; its lifespan opens and closes everything. `stopping` set: streams end."""
+    stopped = stopping or asyncio.Event()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services(settings) as services:
+            app.state.services = services
+            gc.freeze()
+            try:
+                yield
+            finally:
+                stopped.set()
+
+    return create_api(settings, stopping=stopped, lifespan=lifespan)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which tells our streams to end before it waits for them."""
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event, *, catch_signals: bool) -> None:
+        super().__init__(config)
+        self._stopping, self._catch_signals = stopping, catch_signals
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        super().handle_exit(sig, frame)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with super().capture_signals() if self._catch_signals else contextlib.nullcontext():
+            yield
+
+    def stop(self) -> None:
+        """Stop as on SIGTERM."""
+        self.handle_exit(signal.SIGTERM, None)
+
+
+def _make_server(settings: Settings, *, catch_signals: bool) -> _Server:
+    stopping = asyncio.Event()
+    config = uvicorn.Config(
+        create_app(settings, stopping),
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        ws_max_size=65_536,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        lifespan="on",
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    return _Server(config, stopping, catch_signals=catch_signals)
+
+
+def configure_logging() -> None:
+    """One line of logfmt an event, on standard error."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def listening_socket(settings: Settings) -> socket.socket:
+    """The socket that the settings name. Raises OSError."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+
+
+def url_of(listening: socket.socket) -> str:
+    """The address by which the service is called on this machine."""
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Pods go on running.
+
+    Raises:
+        PodrunError, ValueError, OSError: it could not start; the message says why.
+    """
+    configure_logging()
+    gc.set_threshold(*GC_THRESHOLD)
+    kind = settings.pods_kind()
+    with listening_socket(settings) as listening:
+        where = "processes of this machine" if kind is PodsKind.LOCAL else "Kubernetes"
+        print(f"podrun serves {url_of(listening)}; pods: {kind} ({where})", file=sys.stderr, flush=True)  # noqa: T201
+        server = _make_server(settings, catch_signals=True)
+        server.run(sockets=[listening])
+        if not server.started:
+            raise SystemExit(3)  # the lifespan failed, and said why
+
+
+@asynccontextmanager
+async def running_service(settings: Settings) -> AsyncIterator[str]:
+    """A service in this process and event loop, for as long as the block runs; gives its URL. Signals are the caller's."""
+    with listening_socket(settings) as listening:
+        server = _make_server(settings, catch_signals=False)
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(server.serve(sockets=[listening]), name="server")
+            while not server.started:
+                if serving.done():
+                    raise RuntimeError("the service could not start, see its log")
+                await asyncio.sleep(0.01)
+            try:
+                yield url_of(listening)
+            finally:
+                server.stop()

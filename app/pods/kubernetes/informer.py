@@ -1,0 +1,126 @@
+"""All of one namespace: its pods of this instance, and their events, kept by two list-and-watches for all runs together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import structlog
+
+from app.domain.labels import MANAGED_BY
+from app.pods.kubernetes.client import ApiClient
+from app.pods.kubernetes.listwatch import ListWatch, Timing
+from app.pods.kubernetes.objects import decode_event, decode_pod, parse_version, to_pod_event
+from app.pods.kubernetes.store import PodStore
+from app.pods.manifest import INSTANCE_LABEL, MANAGER
+from app.pods.observation import observe_pod
+from app.pods.port import PodListener
+
+log = structlog.get_logger(__name__)
+
+
+class NamespaceInformer:
+    """Watches one namespace. `run` is its coroutine and ends only when it is cancelled."""
+
+    def __init__(
+        self, client: ApiClient, namespace: str, instance: str, listener: PodListener, timing: Timing, page_size: int = 500
+    ) -> None:
+        self.store = PodStore(namespace, listener)
+        root = f"/api/v1/namespaces/{namespace}"
+        ours = {"labelSelector": f"{MANAGED_BY}={MANAGER},{INSTANCE_LABEL}={instance}"}
+        self._pods = ListWatch(client, f"{root}/pods", ours, _PodSink(self.store), timing, page_size)
+        of_pods = {"fieldSelector": "involvedObject.kind=Pod"}
+        self._events = ListWatch(client, f"{root}/events", of_pods, _EventSink(self.store), timing, page_size)
+
+    async def run(self) -> None:
+        """Watch until cancelled. Events wait for the first list of pods: before it nobody knows whose they are."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._pods.run(), name=f"watch pods {self.store.namespace}")
+            await self.store.synced.wait()
+            group.create_task(self._events.run(), name=f"watch events {self.store.namespace}")
+
+    def find_trouble(self) -> str | None:
+        """A sentence on why pods can't be seen at the moment, None when they are."""
+        trouble = self._pods.trouble
+        return f"pods in namespace {self.store.namespace} can't be watched: {trouble}" if trouble else None
+
+
+class _PodSink:
+    """Pods → the store."""
+
+    def __init__(self, store: PodStore) -> None:
+        self._store = store
+        self._before: Mapping[str, str] = {}
+        self._found: list[tuple[str, str]] = []
+
+    def list_started(self) -> None:
+        self._before, self._found = self._store.snapshot(), []
+
+    def listed(self, items: Sequence[msgspec.Raw], version: int) -> None:
+        if 0 < version < self._store.version:
+            self._store.rewind(version)
+        for item in items:
+            try:
+                pod = decode_pod(item)
+            except msgspec.MsgspecError as exc:
+                self._unreadable(exc)
+                continue
+            self._found.append((pod.metadata.name, pod.metadata.uid))
+            observation = observe_pod(pod)
+            if observation is not None:
+                self._store.saw(observation, parse_version(pod.metadata.resource_version))
+
+    def list_ended(self, version: int) -> None:
+        self._store.listed(self._before, self._found, version)
+        self._before, self._found = {}, []
+
+    def changed(self, kind: str, item: msgspec.Raw) -> str:
+        try:
+            pod = decode_pod(item)
+        except msgspec.MsgspecError as exc:
+            self._unreadable(exc)
+            return ""
+        observation = observe_pod(pod, exists=kind != "DELETED")
+        if observation is not None and kind == "DELETED":
+            self._store.saw_deleted(observation)
+        elif observation is not None:
+            self._store.saw(observation, parse_version(pod.metadata.resource_version))
+        return pod.metadata.resource_version
+
+    def reached(self, version: int) -> None:
+        self._store.reached(version)
+
+    def _unreadable(self, exc: msgspec.MsgspecError) -> None:
+        # msgspec's text names the field and the types, never the value.
+        log.warning("a pod can't be read", namespace=self._store.namespace, error=str(exc))
+
+
+class _EventSink:
+    """Events of pods that the store knows → its listener."""
+
+    def __init__(self, store: PodStore) -> None:
+        self._store = store
+
+    def list_started(self) -> None:
+        """Nothing to prepare."""
+
+    def listed(self, items: Sequence[msgspec.Raw], version: int) -> None:  # noqa: ARG002 - events are not compared
+        for item in items:
+            self.changed("ADDED", item)
+
+    def list_ended(self, version: int) -> None:
+        """Nothing to end: events that are gone have only become old."""
+
+    def changed(self, kind: str, item: msgspec.Raw) -> str:
+        try:
+            event = decode_event(item)
+        except msgspec.MsgspecError as exc:
+            log.warning("an event can't be read", namespace=self._store.namespace, error=str(exc))
+            return ""
+        if kind != "DELETED" and self._store.knows(event.involved_object.name):
+            self._store.tell_event(to_pod_event(event))
+        return event.metadata.resource_version
+
+    def reached(self, version: int) -> None:
+        """Nobody waits for it."""

@@ -1,0 +1,53 @@
+"""A container's log as the kubelet serves it, raw. The kubelet's excuse in place of a log is an error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import aiohttp
+
+from app.domain.errors import LogUnavailable
+from app.domain.pods import PodRef
+from app.pods.kubernetes.client import ApiClient
+from app.pods.kubernetes.errors import ApiError, ApiUnreachable, log_error
+
+#: What each line of a log with timestamps begins with, as far as it needs to be seen to know one.
+_STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+_STAMP_BYTES = 19
+#: How much of the kubelet's excuse is kept, in bytes.
+_EXCUSE_BYTES = 1000
+#: A read that does not follow brings bytes all the time.
+_READ_SILENCE_SECONDS = 60.0
+
+
+async def stream_log(
+    client: ApiClient, ref: PodRef, container: str, since: datetime | None, *, follow: bool
+) -> AsyncIterator[bytes]:
+    """The log in chunks, as `PodBackend.follow_log` says. Raises LogUnavailable."""
+    params = {"container": container, "timestamps": "true"}
+    if follow:
+        params["follow"] = "true"
+    if since is not None:
+        params["sinceTime"] = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    path = f"/api/v1/namespaces/{ref.namespace}/pods/{ref.name}/log"
+    head: bytes | None = b""
+    try:
+        async with client.log(path, params, None if follow else _READ_SILENCE_SECONDS) as response:
+            async for chunk in response.content.iter_any():
+                if head is None:
+                    yield chunk
+                    continue
+                head += chunk
+                if len(head) >= _STAMP_BYTES:
+                    if _STAMP.match(head) is None:
+                        break
+                    yield head
+                    head = None
+    except (ApiError, ApiUnreachable) as exc:
+        raise log_error(exc) from exc
+    except (aiohttp.ClientError, OSError, TimeoutError) as exc:
+        raise log_error(client.unreachable(exc)) from exc
+    if head:
+        raise LogUnavailable(head[:_EXCUSE_BYTES].decode(errors="replace").strip())

@@ -1,0 +1,200 @@
+"""The supervisor: the process that runs one local pod, from its start to its outcome. Standard library only.
+
+It is to its pod what the kubelet is: it starts main, stamps its output into the log, ends it when asked to (SIGTERM, and the
+grace period in deletion.json) or at its deadline, and writes down what was. It needs no service: those come and go.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from app.pods.local import folders
+from app.pods.local.container import Container, StartFailed
+from app.pods.local.logfile import LogWriter
+
+START_ERROR_CODE = 128  #: what Kubernetes gives as exit code of a container that could not be started
+_READ_BYTES = 256 * 1024
+_HOLD_SECONDS = 0.005  #: after a small read; lines that come singly are then written together
+_MESSAGE_BYTES = 4096  #: of the termination message, from its end
+_DRAIN_SECONDS = 2.0
+
+
+def supervise(root: str, folder: str) -> None:
+    """Run the pod in `folder`, unless another supervisor has it. Returns when its outcome is written."""
+    os.chdir(folder)  # names are relative from here on: the folder keeps its meaning when it is moved away to be removed
+    wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, _note)
+    watchers_fd = os.open(os.path.join(root, folders.WATCHERS), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)  # noqa: PTH118
+    spec = folders.read_json(Path(folders.SPEC))
+    if spec is None or not _claim():
+        return
+    pod = _Pod(spec, watchers_fd, wake_read)
+    try:
+        pod.run()
+    except BaseException as error:  # noqa: BLE001 - whatever it is, somebody waits for the outcome
+        pod.give_up(f"the pod's supervisor failed: {type(error).__name__}: {error}")
+
+
+def _note(number: int, frame: object) -> None:
+    """Nothing: the wake-up pipe has the signal's number."""
+
+
+def _claim() -> bool:
+    """Become this pod's only supervisor, for ever; False where there was one before."""
+    pid = os.getpid()
+    scratch = Path(f"{folders.SUPERVISOR}.{pid}.claim")
+    folders.write_json(scratch, {"pid": pid, "pid_start": folders.process_start(pid), "boot_id": folders.boot_id()})
+    try:
+        os.link(scratch, folders.SUPERVISOR)
+    except FileExistsError:
+        return False
+    finally:
+        scratch.unlink()
+    return True
+
+
+class _Pod:
+    def __init__(self, spec: dict[str, Any], watchers_fd: int, wake_fd: int) -> None:
+        self._spec = spec
+        self._watchers_fd = watchers_fd
+        self._wake_fd = wake_fd
+        self._status: dict[str, Any] = {"phase": "waiting", "over": False}
+        self._log = LogWriter(os.open(folders.LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        self._container: Container | None = None
+        self._kill_at: float | None = None  #: monotonic; when SIGKILL follows SIGTERM
+        self._killed = False
+        seconds = spec["deadline_seconds"]
+        self._deadline_at = time.monotonic() + seconds if seconds is not None else None
+
+    def run(self) -> None:
+        if Path(folders.DELETION).exists():
+            self._report(over=True)  # deleted before it started: main never runs
+            return
+        try:
+            self._container = container = Container.start(self._spec["launch"])
+        except StartFailed as error:
+            self._report(
+                over=True, phase="terminated", reason="StartError", exit_code=START_ERROR_CODE, finished_at=time.time_ns(),
+                message=f"failed to create containerd task: unable to start container process: {error}",
+            )  # fmt: skip
+            return
+        self._report(
+            phase="running", pid=container.pid, pid_start=folders.process_start(container.pid), started_at=time.time_ns()
+        )
+        exit_code = self._watch(container)
+        finished_at = time.time_ns()
+        container.clear()
+        self._drain(container.output_fd)
+        self._log.finish()
+        self._report(
+            over=True, phase="terminated", exit_code=exit_code, reason="Error" if exit_code else "Completed",
+            message=_termination_message(), finished_at=finished_at,
+        )  # fmt: skip
+
+    def give_up(self, message: str) -> None:
+        if self._container is not None:
+            self._container.signal(signal.SIGKILL)
+        self._report(over=True, pod_reason="PodLost", pod_message=message)
+
+    def _report(self, **changes: Any) -> None:
+        self._status.update(changes)
+        folders.write_json(Path(folders.STATUS), self._status)
+        folders.notify_watchers(self._watchers_fd, self._spec["uid"])
+
+    def _watch(self, container: Container) -> int:
+        """Carry main's output into the log until it ends; its exit code."""
+        busy, idle = select.poll(), select.poll()
+        busy.register(self._wake_fd, select.POLLIN)
+        idle.register(self._wake_fd, select.POLLIN)
+        idle.register(container.output_fd, select.POLLIN)
+        has_output, hold = True, False
+        while True:
+            ready = (busy if hold or not has_output else idle).poll(self._wait_milliseconds(hold))
+            hold = False
+            for fd, _ in ready:
+                if fd == self._wake_fd:
+                    self._take_signals()
+                    exit_code = container.poll()
+                    if exit_code is not None:
+                        return exit_code
+                elif (size := self._copy(fd)) is None:
+                    has_output = False  # main closed its streams and goes on
+                else:
+                    hold = size < _READ_BYTES // 4
+            self._mind_the_clock(container)
+
+    def _wait_milliseconds(self, hold: bool) -> float | None:
+        now = time.monotonic()
+        times = [at - now for at in (self._kill_at, self._deadline_at) if at is not None]
+        if hold:
+            times.append(_HOLD_SECONDS)
+        return max(0.0, min(times)) * 1000 + 0.5 if times else None
+
+    def _copy(self, fd: int) -> int | None:
+        """One read's worth of output into the log: how many bytes, 0 where none is there now, None at its end."""
+        try:
+            chunk = os.read(fd, _READ_BYTES)
+        except BlockingIOError:
+            return 0
+        if not chunk:
+            return None
+        self._log.feed(chunk)
+        return len(chunk)
+
+    def _drain(self, fd: int) -> None:
+        give_up_at = time.monotonic() + _DRAIN_SECONDS  # somebody who escaped may write for ever
+        while self._copy(fd) and time.monotonic() < give_up_at:
+            pass
+        os.close(fd)
+
+    def _take_signals(self) -> None:
+        numbers = os.read(self._wake_fd, 4096)
+        if signal.SIGTERM not in numbers:
+            return
+        deletion = folders.read_json(Path(folders.DELETION))
+        if deletion is None:
+            self._status.update(
+                pod_reason="NodeShutdown", pod_message="the pod's supervisor was told to end, as when the machine shuts down"
+            )
+        self._end_main(deletion["grace_seconds"] if deletion else self._spec["grace_seconds"])
+
+    def _mind_the_clock(self, container: Container) -> None:
+        now = time.monotonic()
+        if self._deadline_at is not None and now >= self._deadline_at:
+            self._deadline_at = None
+            # Source: https://kubernetes.io/docs/concepts/workloads/controllers/job/#job-termination-and-cleanup
+            self._status.update(
+                pod_reason="DeadlineExceeded", pod_message="Pod was active on the node longer than the specified deadline"
+            )
+            self._end_main(self._spec["grace_seconds"])
+        if self._kill_at is not None and now >= self._kill_at and not self._killed:
+            self._killed = True
+            self._kill_at = None
+            container.signal(signal.SIGKILL)
+
+    def _end_main(self, grace_seconds: int) -> None:
+        kill_at = time.monotonic() + grace_seconds
+        if self._kill_at is None and not self._killed:
+            if self._container is not None and grace_seconds > 0:
+                self._container.signal(signal.SIGTERM)
+            self._kill_at = kill_at
+        elif self._kill_at is not None:
+            self._kill_at = min(self._kill_at, kill_at)
+
+
+def _termination_message() -> str:
+    """What main wrote into the file that PODRUN_OUTPUTS names: Kubernetes' termination message."""
+    try:
+        with open(folders.OUTPUTS, "rb") as file:  # noqa: PTH123
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _MESSAGE_BYTES))
+            return file.read(_MESSAGE_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""

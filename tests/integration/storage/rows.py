@@ -1,0 +1,58 @@
+"""Rows for tests of the storage."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from app.storage.runs import INSERT_DOCUMENT, INSERT_RUN, INSERT_TASK
+from app.storage.writer import Change
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+def run_row(number: int, **values: Any) -> dict[str, Any]:
+    """Runs in the order of their numbers, a second apart."""
+    return {
+        "id": f"00000000-0000-7000-8000-{number:012d}",
+        "workflow": "demo",
+        "workflow_version": None,
+        "phase": "Pending",
+        "reason": "",
+        "message": "",
+        "is_finished": False,
+        "suspended": False,
+        "params": {},
+        "labels": {},
+        "task_phases": {"Pending": 1},
+        "version": 1,
+        "created_at": NOW + timedelta(seconds=number),
+        "started_at": None,
+        "finished_at": None,
+        "retried_at": None,
+        "cancel_requested_at": None,
+        "cancel_reason": "",
+        "cancel_force": False,
+        "owner": None,
+        "epoch": 0,
+    } | values
+
+
+def new_run(number: int, tasks: tuple[str, ...] = ("a",), **values: Any) -> Change:
+    """The change that submits such a run."""
+    row = run_row(number, **values)
+    task_rows = [
+        {
+            "run_id": row["id"], "name": name, "position": position, "foreach_task": None, "foreach_index": None,
+            "depends_on": [], "phase": "Pending", "reason": "", "message": "", "outputs": None, "started_at": None,
+            "finished_at": None, "retry_at": None,
+        }
+        for position, name in enumerate(tasks)
+    ]  # fmt: skip
+    return Change(
+        rows=[
+            (INSERT_RUN, row),
+            (INSERT_DOCUMENT, {"run_id": row["id"], "body": b"{}"}),
+            *((INSERT_TASK, task_row) for task_row in task_rows),
+        ]
+    )

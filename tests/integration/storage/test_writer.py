@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from app.domain.errors import OwnershipLost
+from app.domain.events import EventType, RunEvent
+from app.storage.broker import RUNS, Broker
+from app.storage.database import Database
+from app.storage.runs import TOUCH_RUN, find_run, insert_events, list_events
+from app.storage.writer import Change, Writer
+from tests.integration.storage.rows import NOW, new_run, run_row
+
+FIRST, SECOND = run_row(1)["id"], run_row(2)["id"]
+
+
+async def _version(database: Database, run_id: str) -> int:
+    run = await database.read(lambda session: find_run(session, run_id))
+    assert run is not None
+    return run.version
+
+
+async def test_commit__many_at_once__share_transactions(database: Database, writer: Writer) -> None:
+    await writer.commit(new_run(1))
+    before = writer.commits
+    async with asyncio.TaskGroup() as group:
+        for _ in range(100):
+            group.create_task(writer.commit(Change(rows=[(TOUCH_RUN, {"b_run_id": FIRST})])))
+    assert writer.commits - before <= 3
+    assert await _version(database, FIRST) == 101
+
+
+async def test_commit__one_breaks_a_constraint__the_others_are_kept(database: Database, writer: Writer) -> None:
+    await writer.commit(new_run(1))
+    outcomes = [writer.post(new_run(2)), writer.post(new_run(1)), writer.post(new_run(3))]
+    await asyncio.wait(outcomes)
+    assert isinstance(outcomes[1].exception(), IntegrityError)
+    assert outcomes[0].exception() is None
+    assert outcomes[2].exception() is None
+    assert await _version(database, SECOND) == 1
+
+
+async def test_commit__old_epoch__is_refused_alone_and_writes_nothing(database: Database, writer: Writer) -> None:
+    await writer.commit(new_run(1, epoch=2))
+    await writer.commit(new_run(2, epoch=1))
+    stale = writer.post(Change(rows=[(TOUCH_RUN, {"b_run_id": FIRST})], fence=(FIRST, 1)))
+    fresh = writer.post(Change(rows=[(TOUCH_RUN, {"b_run_id": SECOND})], fence=(SECOND, 1)))
+    await asyncio.wait([stale, fresh])
+    assert isinstance(stale.exception(), OwnershipLost)
+    assert fresh.exception() is None
+    assert await _version(database, FIRST) == 1
+    assert await _version(database, SECOND) == 2
+
+
+async def test_commit__run_is_gone__ownership_is_lost(writer: Writer) -> None:
+    with pytest.raises(OwnershipLost):
+        await writer.commit(Change(rows=[(TOUCH_RUN, {"b_run_id": FIRST})], fence=(FIRST, 1)))
+
+
+async def test_commit__call_raises__only_its_waiter_is_told(database: Database, writer: Writer) -> None:
+    def fail(_connection: Connection) -> None:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        await writer.commit(Change(call=fail))
+    await writer.commit(new_run(1))
+    assert await _version(database, FIRST) == 1
+
+
+async def test_commit__bug_in_one_call__the_batch_is_tried_one_by_one(database: Database, writer: Writer) -> None:
+    def fail(_connection: Connection) -> None:
+        raise RuntimeError("a bug")
+
+    good, bad = writer.post(new_run(1)), writer.post(Change(call=fail))
+    await asyncio.wait([good, bad])
+    assert good.exception() is None
+    assert isinstance(bad.exception(), RuntimeError)
+    assert await _version(database, FIRST) == 1
+
+
+async def test_commit__lazy__an_urgent_one_takes_it_along(database: Database, writer: Writer) -> None:
+    await writer.commit(new_run(1))
+    before = writer.commits
+    lazy = writer.post(Change(rows=[(TOUCH_RUN, {"b_run_id": FIRST})]), urgent=False)
+    await writer.commit(Change(rows=[(TOUCH_RUN, {"b_run_id": FIRST})]))
+    assert lazy.done()
+    assert writer.commits - before == 1
+
+
+async def test_commit__done__topics_are_woken_after_it(database: Database, broker: Broker, writer: Writer) -> None:
+    with broker.subscribe(RUNS) as subscription:
+        change = new_run(1)
+        change.topics = (RUNS,)
+        await writer.commit(change)
+        assert await subscription.wait(1.0)
+        assert await _version(database, FIRST) == 1
+
+
+async def test_history__many_writers__ids_are_read_in_the_order_of_their_commits(
+    database: Database, broker: Broker, writer: Writer
+) -> None:
+    await writer.commit(new_run(1))
+
+    async def write(writer: Writer, name: str) -> None:
+        for number in range(20):
+            event = RunEvent(run_id=FIRST, time=NOW, type=EventType.NOTE, message=f"{name}{number}")
+            await writer.commit(Change(rows=insert_events([event])))
+
+    seen: list[str] = []
+    after = 0
+    async with Writer(database, broker) as other, asyncio.TaskGroup() as group:
+        tasks = [group.create_task(write(writer, "a")), group.create_task(write(other, "b"))]
+        while not all(task.done() for task in tasks) or len(seen) < 40:
+            rows = await database.read(lambda session: list_events(session, FIRST, after, 100))
+            seen += [row.message for row in rows]
+            after = rows[-1].id or 0 if rows else after
+            await asyncio.sleep(0)
+    assert sorted(seen) == sorted(f"{name}{number}" for name in "ab" for number in range(20))
+    assert [m for m in seen if m[0] == "a"] == [f"a{number}" for number in range(20)]

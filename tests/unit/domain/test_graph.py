@@ -1,0 +1,117 @@
+"""The graph of tasks: duplicates, unknown names, cycles (against a simple oracle), order."""
+
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.domain.errors import Fault
+from app.domain.graph import downstream_of, graph_faults, topological_order
+
+MAX_NODES = 7
+
+
+def tasks_of(upstream: dict[str, list[str]]) -> list[object]:
+    return [{"name": name, "depends_on": names} for name, names in upstream.items()]
+
+
+def test_graph_faults__a_cycle__is_told_at_each_dependency_in_it():
+    found = list(graph_faults(tasks_of({"a": ["c"], "b": ["x", "a"], "c": ["b"], "x": [], "after": ["a"]})))
+    detail = "a cycle of dependencies: a → c → b → a"
+    assert found == [
+        Fault("/tasks/0/depends_on/0", detail),
+        Fault("/tasks/1/depends_on/1", detail),
+        Fault("/tasks/2/depends_on/0", detail),
+    ]
+
+
+def test_graph_faults__two_cycles_that_share_a_task__are_told_together():
+    found = list(graph_faults(tasks_of({"a": ["b", "c"], "b": ["a"], "c": ["a"]})))
+    assert {fault.detail for fault in found} == {"part of a cycle of dependencies among 3 tasks: a, b, c"}
+    assert len(found) == 4
+
+
+def test_graph_faults__separate_cycles__are_each_told():
+    found = list(graph_faults(tasks_of({"a": ["b"], "b": ["a"], "c": ["d", "a"], "d": ["c"]})))
+    assert [fault.pointer for fault in found] == [f"/tasks/{index}/depends_on/0" for index in range(4)]
+
+
+def test_graph_faults__names_and_dependencies_that_are_wrong__are_told():
+    tasks = [*tasks_of({"build": [], "test": ["bild", "test", "build", "build"], "zebra": ["nothing"]}), {"name": "build"}]
+    assert list(graph_faults(tasks)) == [
+        Fault("/tasks/3/name", '"build" is the name of tasks/0 already'),
+        Fault("/tasks/1/depends_on/0", 'there is no task "bild": did you mean "build"?'),
+        Fault("/tasks/1/depends_on/1", '"test" depends on itself'),
+        Fault("/tasks/1/depends_on/3", '"build" is given twice: once is enough'),
+        Fault("/tasks/2/depends_on/0", 'there is no task "nothing"'),
+    ]
+
+
+def test_graph_faults__values_of_any_shape__are_passed_over():
+    assert list(graph_faults([5, None, {"name": 5}, {"name": "a", "depends_on": "x"}, {"depends_on": [5, None, []]}])) == []
+
+
+def test_graph_faults__a_chain_of_ten_thousand__needs_no_deep_stack():
+    chain = {f"t{index}": [f"t{index + 1}"] for index in range(10_000)}
+    assert list(graph_faults(tasks_of({**chain, "t10000": []}))) == []
+    assert len(list(graph_faults(tasks_of({**chain, "t10000": ["t0"]})))) == 10_001
+
+
+def test_graph_faults__thousands_of_unknown_names__each_has_its_suggestion():
+    found = list(graph_faults(tasks_of({f"task-{index}": [f"tusk-{index}"] for index in range(5000)})))
+    assert len(found) == 5000
+    assert 'did you mean "task-0"' in found[0].detail
+    assert 'did you mean "task-4999"' in found[-1].detail
+
+
+graphs = st.integers(1, MAX_NODES).flatmap(
+    lambda count: st.lists(
+        st.tuples(st.integers(0, count - 1), st.integers(0, count - 1)).filter(lambda edge: edge[0] != edge[1]), max_size=14
+    ).map(lambda edges: {f"t{node}": sorted({f"t{to}" for frm, to in edges if frm == node}) for node in range(count)})
+)
+
+
+def reaches(upstream: dict[str, list[str]], start: str, goal: str) -> bool:
+    seen, waiting = set(), [start]
+    while waiting:
+        node = waiting.pop()
+        if node == goal:
+            return True
+        if node not in seen:
+            seen.add(node)
+            waiting.extend(upstream[node])
+    return False
+
+
+@settings(max_examples=150, deadline=None)
+@given(graphs)
+def test_graph_faults__any_graph__tells_exactly_the_edges_that_lead_back(upstream):
+    expected = {
+        f"/tasks/{index}/depends_on/{item}"
+        for index, (name, names) in enumerate(upstream.items())
+        for item, to in enumerate(names)
+        if reaches(upstream, to, name)
+    }
+    found = [fault.pointer for fault in graph_faults(tasks_of(upstream))]
+    assert len(found) == len(set(found))
+    assert set(found) == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(graphs)
+def test_topological_order__any_graph_without_cycle__has_upstreams_first(upstream):
+    acyclic = {name: [to for to in names if to < name] for name, names in upstream.items()}
+    order = topological_order(acyclic)
+    assert sorted(order) == sorted(acyclic)
+    assert all(order.index(to) < order.index(name) for name, names in acyclic.items() for to in names)
+
+
+def test_downstream_of__a_diamond__is_in_document_order():
+    diamond = {"a": (), "c": ("a",), "b": ("a",), "d": ("b", "c")}
+    assert downstream_of(diamond) == {"a": ("c", "b"), "c": ("d",), "b": ("d",), "d": ()}
+    assert topological_order(diamond) == ["a", "c", "b", "d"]
+
+
+def test_topological_order__a_chain_of_ten_thousand__is_linear():
+    names = [f"t{index}" for index in range(10_000)]
+    assert topological_order({"t0": (), **{after: (before,) for before, after in pairwise(names)}}) == names

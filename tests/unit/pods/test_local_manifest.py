@@ -1,0 +1,116 @@
+"""What local pods take from a manifest and a document, what they refuse and what they remark on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.domain.errors import Fault, PodRefused
+from app.pods.local.honour import find_refused, make_remarks
+from app.pods.local.launch import build_spec, expand, read_key
+
+ENV = {"A": "1", "B": "$(A)"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("$(A)", "1"),
+        ("$(B)", "$(A)"),
+        ("$$(A)", "$(A)"),
+        ("$$$(A)", "$1"),
+        ("$(C) $(", "$(C) $("),
+        ("$", "$"),
+        ("cost: 5$ $A ${A}", "cost: 5$ $A ${A}"),
+        ("$()", "$()"),
+    ],
+)
+def test_expand__kubernetes_references__as_kubernetes_does(text, expected):
+    assert expand(text, ENV) == expected
+
+
+def manifest(**main: Any) -> dict[str, Any]:
+    labels = {"podrun.dev/run": "r", "podrun.dev/task": "t", "podrun.dev/attempt": "2", "podrun.dev/instance": "i"}
+    container = {"name": "main", "image": "python:3", "command": ["true"], **main}
+    return {"metadata": {"name": "p", "namespace": "default", "labels": labels}, "spec": {"containers": [container]}}
+
+
+def test_build_spec__environment__is_the_tasks_own_and_four_more(monkeypatch):
+    monkeypatch.setenv("PODRUN_TOKEN", "secret")
+    env = [{"name": "LANG", "value": "de_DE"}, {"name": "PODRUN_OUTPUTS", "value": "/dev/termination-log"}, {"name": "E"}]
+    launch = build_spec(manifest(env=env), "u", Path("/pods/p"), 0)["launch"]
+    assert set(launch["env"]) == {"PATH", "HOME", "LANG", "TMPDIR", "PODRUN_OUTPUTS", "E"}
+    assert launch["env"]["LANG"] == "de_DE"
+    assert launch["env"]["PODRUN_OUTPUTS"] == "/pods/p/outputs"
+    assert launch["env"]["E"] == ""
+
+
+@pytest.mark.parametrize(("working_dir", "expected"), [(None, "/pods/p/work"), ("/srv", "/srv"), ("a/b", "/pods/p/work/a/b")])
+def test_build_spec__working_dir__absolute_or_within_the_pods_own(working_dir, expected):
+    launch = build_spec(manifest(workingDir=working_dir), "u", Path("/pods/p"), 0)["launch"]
+    assert launch["cwd"].rstrip("/") == expected
+
+
+@pytest.mark.parametrize("main", [{"command": []}, {"env": [{"name": "X", "valueFrom": {}}]}, {"name": "other"}])
+def test_build_spec__what_needs_a_container__refused(main):
+    with pytest.raises(PodRefused):
+        build_spec(manifest(**main), "u", Path("/pods/p"), 0)
+
+
+def test_read_key__names_that_are_paths__refused():
+    bad = manifest()
+    bad["metadata"]["namespace"] = "../x"
+    with pytest.raises(PodRefused, match="Invalid"):
+        read_key(bad)
+
+
+def test_find_refused__all_that_needs_kubernetes__with_pointers():
+    document = {
+        "name": "w",
+        "task_defaults": {"secrets": [{"secret": "s", "key": "k", "env": "E"}], "pod": {"hostname": "h"}, "volumes": []},
+        "tasks": [
+            {"name": "start"},
+            {"name": "a", "image": "x", "command": ["a"], "pod": None, "env_from": [{"secretRef": {"name": "s"}}]},
+            {"name": "b", "image": "x", "secrets": None, "pod": None},
+            {"name": "c", "image": "x", "command": [], "secrets": None, "pod": {}},
+            {"name": "d", "image": "x", "command": ["d"], "pod": None, "env": [{"name": "E", "valueFrom": {"fieldRef": {}}}]},
+        ],
+    }
+    assert [fault.pointer for fault in find_refused(document)] == [
+        "/task_defaults/secrets",
+        "/tasks/1/env_from",
+        "/tasks/2",
+        "/tasks/3/command",
+        "/tasks/4/env/0/valueFrom",
+    ]
+
+
+def test_find_refused__command_from_the_defaults__nothing():
+    document = {"task_defaults": {"image": "x", "command": ["true"]}, "tasks": [{"name": "a"}, {"name": "b", "image": None}]}
+    assert find_refused(document) == []
+
+
+def test_find_refused__defaults_for_no_task_with_a_pod__nothing():
+    document = {"task_defaults": {"secrets": [{"secret": "s", "key": "k", "env": "E"}]}, "tasks": [{"name": "a"}]}
+    assert find_refused(document) == []
+
+
+def test_find_refused__missing_command__says_what_is_right():
+    assert find_refused({"tasks": [{"name": "a", "image": "x"}]}) == [
+        Fault("/tasks/0", "local pods need a command: the image and its own command are not used")
+    ]
+
+
+def test_make_remarks__plain_pod__only_the_image():
+    assert make_remarks(manifest()) == ["image 'python:3' is not used: the command runs as a process of this machine"]
+
+
+def test_make_remarks__fields_of_the_cluster__named_as_in_the_workflow():
+    pod = manifest(resources={"limits": {"cpu": "1"}}, imagePullPolicy="Always", securityContext={})
+    pod["spec"] |= {"nodeSelector": {"a": "b"}, "securityContext": {"runAsUser": 1}}
+    pod["metadata"]["labels"]["team"] = "x"
+    assert make_remarks(pod)[1] == (
+        "accepted but not honoured by local pods: image_pull_policy, labels, node_selector, resources, security_context"
+    )

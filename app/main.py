@@ -25,7 +25,8 @@ import uvicorn
 from fastapi import FastAPI
 from uuid_utils import uuid4, uuid7
 
-from app.api.app import Services, create_api
+from app.api.app import create_api
+from app.api.services import Services
 from app.executor.clock import Clock
 from app.executor.executor import Executor
 from app.executor.launcher import Launcher
@@ -38,6 +39,7 @@ from app.logs.store import LogStore
 from app.pods.kubernetes.backend import KubernetesBackend
 from app.pods.kubernetes.cluster import load_cluster
 from app.pods.local.backend import LocalBackend
+from app.runs.logs import RunLogs
 from app.runs.service import Runs
 from app.settings import PodsKind, Settings
 from app.storage import migrate
@@ -93,16 +95,13 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await stack.enter_async_context(backend)
         await stack.enter_async_context(launcher)
         await stack.enter_async_context(executor)
-        runs = Runs(database=database, writer=writer, broker=broker, pods=backend, log_objects=log_store, admission=executor)
         yield Services(
-            runs=runs,
-            database=database,
-            broker=broker,
-            backend=backend,
-            log_reader=LogReader(log_rows, log_store),
-            log_store=log_store,
-            executor=executor,
+            runs=Runs(database=database, writer=writer, broker=broker, pods=backend, log_objects=log_store, admission=executor),
+            logs=RunLogs(database, broker, LogReader(log_rows, log_store)),
+            pods=backend,
             instance=instance,
+            database_kind="sqlite" if settings.is_sqlite else "postgresql",
+            checks={"pods": backend.check, "logs": log_store.check, "executor": executor.check},
         )
 
 
@@ -137,19 +136,7 @@ async def _background(coroutine: Any, name: str) -> AsyncIterator[None]:
 
 def create_app(settings: Settings, stopping: asyncio.Event | None = None) -> FastAPI:
     """The service as an ASGI app; its lifespan opens and closes everything. `stopping` set: streams end."""
-    stopped = stopping or asyncio.Event()
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(settings) as services:
-            app.state.services = services
-            gc.freeze()
-            try:
-                yield
-            finally:
-                stopped.set()
-
-    return create_api(settings, stopping=stopped, lifespan=lifespan)
+    return create_api(settings, lambda: open_services(settings), stopping or asyncio.Event())
 
 
 class _Server(uvicorn.Server):

@@ -122,7 +122,8 @@ def collect_log(task: TaskState, attempt: AttemptState, pod: PodObservation, out
     main = pod.main
     if main is None or attempt.collecting or attempt.log_sealed or not pod.exists:
         return
-    if main.phase is ContainerPhase.RUNNING or (main.phase is ContainerPhase.TERMINATED and main.reason != "StartError"):
+    has_ended = main.phase is ContainerPhase.TERMINATED and main.started_at is not None and main.reason != "StartError"
+    if main.phase is ContainerPhase.RUNNING or has_ended:
         attempt.collecting = True
         out.collects.append((task, attempt))
 

@@ -256,10 +256,10 @@ def _fire(state: RunState, timer: Timer, out: Decisions) -> None:
     elif timer.kind is TimerKind.PENDING_TIMEOUT and attempt.phase is Phase.PENDING:
         reason = attempt.reason or "PendingTimeout"
         said = attempt.message or "its container did not start"
-        message = f"not started after {task.spec.pending_timeout_seconds} s: {said}"
+        message = f"not started after {task.spec.pending_timeout_seconds:g} s: {said}"
         finish_attempt(state, task, attempt, Phase.ERROR, reason, message, out)
     elif timer.kind is TimerKind.TIMEOUT and attempt.phase is Phase.RUNNING:
-        message = f"the attempt's timeout of {task.spec.timeout_seconds} s is over"
+        message = f"the attempt's timeout of {task.spec.timeout_seconds:g} s is over"
         finish_attempt(state, task, attempt, Phase.FAILED, "DeadlineExceeded", message, out)
 
 

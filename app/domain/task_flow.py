@@ -133,7 +133,7 @@ def fail_fast(state: RunState, out: Decisions) -> None:
 def time_out(state: RunState, out: Decisions) -> None:
     """The run's time is up: what runs is Failed, the rest is Omitted."""
     state.timed_out = True
-    message = f"the run's timeout of {state.workflow.timeout_seconds} s is over"
+    message = f"the run's timeout of {state.workflow.timeout_seconds:g} s is over"
     for task in list(state.tasks.values()):
         live = task.live
         if live is not None:
@@ -183,7 +183,7 @@ def _outcome(state: RunState) -> tuple[RunPhase, str, str]:
     if state.cancel_reason is not None:
         return RunPhase.CANCELLED, "Cancelled", state.cancel_reason
     if state.timed_out:
-        return RunPhase.FAILED, "DeadlineExceeded", f"the run's timeout of {state.workflow.timeout_seconds} s is over"
+        return RunPhase.FAILED, "DeadlineExceeded", f"the run's timeout of {state.workflow.timeout_seconds:g} s is over"
     for phase, run_phase, reason in (
         (Phase.FAILED, RunPhase.FAILED, "TaskFailed"),
         (Phase.ERROR, RunPhase.ERROR, "TaskError"),

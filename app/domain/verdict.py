@@ -91,7 +91,13 @@ def _ended(pod: PodObservation, main: ContainerObservation) -> Verdict:
     lost = _infrastructure_reason(pod)
     if lost is not None:
         return verdict(Phase.ERROR, lost, pod.message or main.message or f"the pod was taken away ({lost})")
-    return verdict(Phase.FAILED, main.reason or "Error", main.message.strip() or f"exit code {exit_code}")
+    return verdict(Phase.FAILED, main.reason or "Error", main.message.strip() or _words(main.reason, exit_code))
+
+
+def _words(reason: str, exit_code: int) -> str:
+    if reason == "OOMKilled":
+        return f"out of memory: the container was killed at its memory limit (exit code {exit_code})"
+    return f"exit code {exit_code}"
 
 
 def _infrastructure_reason(pod: PodObservation) -> str | None:

@@ -12,8 +12,7 @@ from functools import partial
 from typing import Any, Self
 
 import structlog
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.domain.errors import OwnershipLost
 from app.domain.pods import PodEvent, PodObservation
@@ -21,6 +20,7 @@ from app.executor.failure import end_run_as_error
 from app.executor.lease import Lease
 from app.executor.run_actor import Environment, RunActor
 from app.storage.broker import INTENTS, SUBMITTED, Broker
+from app.storage.errors import is_outage
 from app.storage.executors import Claim, claim_runs, list_intents, release_runs
 from app.storage.writer import Change
 
@@ -56,6 +56,10 @@ class Executor:
         """How many runs have an actor here."""
         return len(self._actors)
 
+    async def check(self) -> str | None:
+        """None when runs are moved on here, else a sentence that says what is wrong. For /readyz."""
+        return None if self.owner is not None else "this process's lease could not be renewed: it starts no pods"
+
     async def __aenter__(self) -> Self:
         await self._lease.renew()
         await self._group.__aenter__()
@@ -73,7 +77,7 @@ class Executor:
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await self._env.writer.commit(release)
-        except (DBAPIError, OSError, TimeoutError) as error:  # the lease runs out by itself
+        except (SQLAlchemyError, OSError, TimeoutError) as error:  # the lease runs out by itself
             log.warning("the runs could not be let go of", error=type(error).__name__)
 
     def admit(self, run_id: str, epoch: int) -> None:
@@ -115,7 +119,7 @@ class Executor:
                         log.info("a run is not ours any more", run=claim.run_id, why=type(cause).__name__)
                         return
                     tries += 1
-                    failures += not _is_outage(cause)
+                    failures += not is_outage(cause)
                     log.exception("an actor failed", run=claim.run_id, failures=failures, exc_info=cause)
                     if failures >= FAILURE_LIMIT:
                         await self._give_up(claim, cause)
@@ -144,7 +148,7 @@ class Executor:
                         for claim in claims:
                             self._start(claim)
                     take_all = False
-                except (DBAPIError, PoolTimeoutError, OSError) as error:
+                except (SQLAlchemyError, OSError) as error:
                     log.warning("runs could not be claimed", error=type(error).__name__)
                 await submitted.wait(LOOK_SECONDS)
 
@@ -164,7 +168,7 @@ class Executor:
                         actor = self._actors.get(intent.run_id)
                         if actor is not None:
                             actor.cancel(intent.cancel_reason, force=intent.cancel_force)
-                except (DBAPIError, PoolTimeoutError, OSError) as error:
+                except (SQLAlchemyError, OSError) as error:
                     log.warning("intents could not be read", error=type(error).__name__)
                 await intents.wait(LOOK_SECONDS)
 
@@ -174,8 +178,3 @@ def _cause(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-def _is_outage(error: BaseException) -> bool:
-    """Whether the database is out of reach or full: not the run's fault, and it passes."""
-    return isinstance(error, OperationalError | InterfaceError | PoolTimeoutError | OSError | TimeoutError)

@@ -53,9 +53,12 @@ def _end(connection: Connection, run_id: str, now: datetime, message: str) -> li
     phases: dict[str, int] = {}
     for (phase,) in connection.execute(select(tasks.c.phase).where(tasks.c.run_id == run_id)):
         phases[phase] = phases.get(phase, 0) + 1
+    is_run = runs.c.id == run_id
+    unfinished = [phase.value for phase in RunPhase if not phase.is_over]
+    connection.execute(  # a run that had its outcome keeps it: what failed was what comes after
+        runs.update().where(is_run, runs.c.phase.in_(unfinished)).values(phase=RunPhase.ERROR.value, **ended)
+    )
     connection.execute(
-        runs.update()
-        .where(runs.c.id == run_id)
-        .values(phase=RunPhase.ERROR.value, is_finished=True, task_phases=phases, version=runs.c.version + 1, **ended)
+        runs.update().where(is_run).values(is_finished=True, task_phases=phases, version=runs.c.version + 1)
     )
     return [PodRef(row.namespace, row.pod, row.pod_uid) for row in pods]

@@ -6,10 +6,22 @@ executor lost the run gets OwnershipLost and stops.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from app.domain.logs import LogBlock, LogCommit, LogGap, LogKey, LogSummary, StoredBlock
+from app.domain.pods import PodRef
+
+
+class LogSource(Protocol):
+    """Where a container's log comes from: the part of `pods.port.PodBackend` that a collector needs, described there."""
+
+    def follow_log(self, ref: PodRef, container: str, since: datetime | None) -> AsyncIterator[bytes]:
+        """The log as it grows, in the kubelet's `timestamps=true` format, cut anywhere. Raises LogUnavailable."""
+
+    def read_log(self, ref: PodRef, container: str, since: datetime | None) -> AsyncIterator[bytes]:
+        """What is there now, then the end."""
 
 
 class LogWriter(Protocol):
@@ -58,6 +70,9 @@ class LogIndex(Protocol):
 
     async def list_commits(self, run_id: str, after_seq: int, limit: int = 1000) -> list[LogCommit]:
         """The appends to the run's logs behind `after_seq`, in order."""
+
+    async def list_last_commits(self, run_id: str, before_seq: int | None, limit: int) -> list[LogCommit]:
+        """The last appends before `before_seq` (None: of all), newest first."""
 
     async def list_gaps(self, log_id: int) -> list[LogGap]:
         """The log's gaps, in order."""

@@ -5,15 +5,13 @@ A backend takes the manifest as it is: what a task says in Kubernetes' words sta
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from app.domain.kubernetes_schema import keys_of
 from app.domain.labels import MANAGED_BY, OUR_PREFIX
+from app.domain.names import pod_name
 from app.domain.pods import MAIN, AttemptKey
 from app.domain.workflow import SecretRef, Task
 
@@ -26,20 +24,6 @@ MANAGER = "podrun"  #: value of the label MANAGED_BY
 
 OUTPUTS_PATH = "/dev/termination-log"  #: Kubernetes' own default for terminationMessagePath
 DEADLINE_MARGIN_SECONDS = 60  #: how much later than podrun itself the kubelet ends a pod whose task has a timeout
-
-_NAME_MAX = 63
-_HASH_BYTES = 16
-
-
-def pod_name(run_id: str, task: str, attempt: int) -> str:
-    """The name of an attempt's pod: a function of the three alone, so that a pod can be found again without a record of it.
-
-    Readable in front, 128 bits of hash behind: two tasks of ten thousand never meet. A DNS-1123 label of at most 63 characters.
-    """
-    digest = hashlib.blake2b("\0".join((run_id, task, str(attempt))).encode(), digest_size=_HASH_BYTES).digest()
-    suffix = base64.b32encode(digest).decode().rstrip("=").lower()
-    prefix = re.sub(r"[^a-z0-9]+", "-", task.lower())[: _NAME_MAX - len(suffix) - 1].strip("-")
-    return f"{prefix}-{suffix}" if prefix else suffix
 
 
 def build_pod(

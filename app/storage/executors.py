@@ -68,9 +68,8 @@ def release_runs(connection: Connection, executor_id: str) -> None:
 def claim_runs(connection: Connection, executor_id: str, limit: int, *, take_all: bool = False) -> list[Claim]:
     """Claim unfinished runs that nobody owns, or whose owner is dead; oldest first. `take_all`: whoever owns them."""
     wanted: Select[Any] = select(_RUNS.c.id).where(_RUNS.c.is_finished.is_(False))
-    if take_all:
-        wanted = wanted.where(or_(_RUNS.c.owner.is_(None), _RUNS.c.owner != executor_id))
-    else:
+    wanted = wanted.where(or_(_RUNS.c.owner.is_(None), _RUNS.c.owner != executor_id))  # its own it has already
+    if not take_all:
         alive = select(_EXECUTORS.c.id).where(_EXECUTORS.c.lease_until > _now(connection))
         wanted = wanted.where(or_(_RUNS.c.owner.is_(None), _RUNS.c.owner.not_in(alive)))
     wanted = wanted.order_by(_RUNS.c.id).limit(limit)

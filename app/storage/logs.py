@@ -33,6 +33,7 @@ _INSERT_COMMIT = _COMMITS.insert().from_select(
 )
 _GROW = _LOGS.update().where(_LOGS.c.id == bindparam("b_id")).values(bytes=bindparam("b_bytes"), lines=bindparam("b_lines"))
 _COUNT_GAP = _LOGS.update().where(_LOGS.c.id == bindparam("b_id")).values(gaps=_LOGS.c.gaps + 1)
+_EMPTY = {"bytes": 0, "lines": 0, "gaps": 0, "sealed": False}
 _SEAL = _LOGS.update().where(_LOGS.c.id == bindparam("b_id")).values(sealed=True)
 
 
@@ -49,7 +50,7 @@ class LogRows:
             where = [_LOGS.c[name] == value for name, value in key._asdict().items()]
             row = connection.execute(select(_LOGS).where(*where)).first()
             if row is None:
-                new_id = connection.execute(_LOGS.insert().returning(_LOGS.c.id), key._asdict()).scalar_one()
+                new_id = connection.execute(_LOGS.insert().returning(_LOGS.c.id), key._asdict() | _EMPTY).scalar_one()
                 return LogSummary(log_id=new_id, key=key, bytes=0, lines=0, sealed=False, gaps=0)
             return _summary(row)
 

@@ -6,7 +6,7 @@
 
 An urgent change (a new attempt, an answer to a user) is committed at once, with all that has gathered; the rest waits for
 company, `LAZY_SECONDS` at most. While a batch is being committed, the next one gathers. When a batch fails, its changes are
-tried one by one: what breaks a constraint is undone alone.
+tried one by one, so that what breaks a constraint is undone alone; in an outage they all fail, and their owners try again.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Executable, Insert, bindparam, select, text
 
 from app.domain.errors import OwnershipLost
 from app.storage.broker import Broker
+from app.storage.errors import is_outage
 from app.storage.models import EventRow, RunRow, table_of
 from app.storage.notifications import notify
 
@@ -136,8 +137,9 @@ class Writer:
         try:
             outcomes = await self._database.write(lambda connection: _apply(connection, [w.change for w in batch]))
         except Exception as error:  # noqa: BLE001 - each waiter gets what its own change ended with
-            if len(batch) == 1:
-                _resolve(batch[0], error)
+            if len(batch) == 1 or is_outage(error):
+                for waiting in batch:
+                    _resolve(waiting, error)
             else:
                 for waiting in batch:
                     await self._commit([waiting])

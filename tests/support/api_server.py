@@ -48,6 +48,7 @@ class FakeApiServer:
         self.url = ""
         self.version = 100
         self.pods: dict[tuple[str, str], dict[str, Any]] = {}
+        self.events: list[dict[str, Any]] = []
         self.requests: list[tuple[str, str]] = []
         self.log_body = b""
         self.intercept: Interceptor | None = None
@@ -110,7 +111,8 @@ class FakeApiServer:
         namespace, kind = request.match_info["namespace"], request.match_info["kind"]
         if "watch" in request.query:
             return await self._watch(request, kind)
-        items = [pod for (where, _), pod in sorted(self.pods.items()) if where == namespace] if kind == "pods" else []
+        items = [pod for (where, _), pod in sorted(self.pods.items()) if where == namespace]
+        items = items if kind == "pods" else self.events
         start, limit = int(request.query.get("continue", 0)), int(request.query["limit"])
         metadata = {"resourceVersion": str(self.version)}
         if len(items) > start + limit:

@@ -159,22 +159,12 @@ class ApiClient:
         for is_last in (False, True):
             header = await self._header()
             payload = _GuardedPayload(data or b"{}", guard) if guard else None
+            options: dict[str, Any] = {"params": params, "timeout": timeout, "read_bufsize": read_bufsize}
             headers = {"Authorization": header} if header else {}
             if data is not None:
                 headers["Content-Type"] = "application/json"
             try:
-                response = await session.request(
-                    method,
-                    self._cluster.server + path,
-                    params=params,
-                    data=payload or data,
-                    headers=headers,
-                    timeout=timeout,
-                    proxy=self._cluster.proxy,
-                    server_hostname=self._cluster.server_hostname,
-                    read_bufsize=read_bufsize,
-                    allow_redirects=False,
-                )
+                response = await self._send(session, method, path, data=payload or data, headers=headers, **options)
             except aiohttp.ClientError:
                 if payload is not None and payload.refusal is not None:
                     raise payload.refusal from None
@@ -187,6 +177,16 @@ class ApiClient:
             if response.status != 401 or is_last:
                 raise error
             await self._renew(header, error)
+
+    async def _send(self, session: aiohttp.ClientSession, method: str, path: str, **options: Any) -> aiohttp.ClientResponse:
+        return await session.request(
+            method,
+            self._cluster.server + path,
+            proxy=self._cluster.proxy,
+            server_hostname=self._cluster.server_hostname,
+            allow_redirects=False,
+            **options,
+        )
 
     async def _header(self) -> str | None:
         try:

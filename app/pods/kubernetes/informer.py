@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 import structlog
@@ -30,8 +31,9 @@ class NamespaceInformer:
         root = f"/api/v1/namespaces/{namespace}"
         ours = {"labelSelector": f"{MANAGED_BY}={MANAGER},{INSTANCE_LABEL}={instance}"}
         self._pods = ListWatch(client, f"{root}/pods", ours, _PodSink(self.store), timing, page_size)
+        for_events = replace(timing, watch=timing.event_watch)
         of_pods = {"fieldSelector": "involvedObject.kind=Pod"}
-        self._events = ListWatch(client, f"{root}/events", of_pods, _EventSink(self.store), timing, page_size)
+        self._events = ListWatch(client, f"{root}/events", of_pods, _EventSink(self.store), for_events, page_size)
 
     async def run(self) -> None:
         """Watch until cancelled. Events wait for the first list of pods: before it nobody knows whose they are."""
@@ -97,30 +99,40 @@ class _PodSink:
 
 
 class _EventSink:
-    """Events of pods that the store knows → its listener."""
+    """Events of pods that the store knows → its listener. A later list tells only what is new since."""
 
     def __init__(self, store: PodStore) -> None:
         self._store = store
+        self._version = 0  #: all events up to here have been told
 
     def list_started(self) -> None:
         """Nothing to prepare."""
 
-    def listed(self, items: Sequence[msgspec.Raw], version: int) -> None:  # noqa: ARG002 - events are not compared
+    def listed(self, items: Sequence[msgspec.Raw], version: int) -> None:
+        if version < self._version:
+            self._version = 0  # the cluster was restored from a backup
         for item in items:
-            self.changed("ADDED", item)
+            self._take(item, after=self._version)
 
     def list_ended(self, version: int) -> None:
-        """Nothing to end: events that are gone have only become old."""
+        self._version = max(self._version, version)
 
     def changed(self, kind: str, item: msgspec.Raw) -> str:
+        # An event that is deleted has only become old.
+        return self._take(item, after=0 if kind != "DELETED" else None)
+
+    def reached(self, version: int) -> None:
+        self._version = max(self._version, version)
+
+    def _take(self, item: msgspec.Raw, *, after: int | None) -> str:
+        """Tell the event if it is newer than that, and of a pod that is known; returns its version."""
         try:
             event = decode_event(item)
         except msgspec.MsgspecError as exc:
             log.warning("an event can't be read", namespace=self._store.namespace, error=str(exc))
             return ""
-        if kind != "DELETED" and self._store.knows(event.involved_object.name):
+        version = event.metadata.resource_version
+        is_new = after is not None and (after == 0 or parse_version(version) > after)
+        if is_new and self._store.knows(event.involved_object.name):
             self._store.tell_event(to_pod_event(event))
-        return event.metadata.resource_version
-
-    def reached(self, version: int) -> None:
-        """Nobody waits for it."""
+        return version

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
@@ -40,10 +41,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """The waits of a list-and-watch, in seconds. The defaults are for a real API server, which sends a bookmark each minute."""
+    """The waits of a list-and-watch, in seconds. The defaults are for a real API server, which sends a bookmark each minute.
+
+    It sends none for events, which it does not cache: `event_watch` has it end those watches before they are taken for dead.
+    """
 
     silence: float = 90.0  #: no byte for so long ends a watch
     watch: float = 270.0  #: asked of the server as the watch's end, plus up to a fifth
+    event_watch: float = 60.0  #: the same for events; with its fifth it must be less than `silence`
+    healthy: float = 10.0  #: a watch that lived so long was a good one, even if it brought nothing
     first_pause: float = 0.2
     longest_pause: float = 5.0
     forbidden_pause: float = 30.0  #: the longest pause where the collection is forbidden
@@ -129,7 +135,7 @@ class ListWatch:
 
     async def _watch(self) -> bool:
         """Watch until the server ends it; returns whether it brought anything. `_version` moves with what it brings."""
-        self._heard = False
+        self._heard, started_at = False, time.monotonic()
         seconds = self._timing.watch * (1 + random.random() / 5)  # noqa: S311 - jitter
         params = {
             **self._selector,
@@ -155,7 +161,7 @@ class ListWatch:
             raise
         except (aiohttp.ClientError, OSError) as exc:
             raise self._client.unreachable(exc) from exc
-        return self._heard
+        return self._heard or time.monotonic() - started_at > self._timing.healthy
 
     def _take(self, line: bytes) -> None:
         """One line of a watch."""

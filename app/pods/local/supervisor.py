@@ -82,7 +82,7 @@ class _Pod:
         except StartFailed as error:
             self._report(
                 over=True, phase="terminated", reason="StartError", exit_code=START_ERROR_CODE, finished_at=time.time_ns(),
-                message=f"failed to create containerd task: unable to start container process: {error}",
+                message=f"unable to start the process: {error}",
             )  # fmt: skip
             return
         self._report(

@@ -97,22 +97,19 @@ class _Gate:
             await self._app(scope, receive, send)
 
 
+API = "/api/v1"
+
+
 def make_app(fake: FakeService) -> FastAPI:
     app = FastAPI(openapi_url=None)
-    api = "/api/v1"
+    for add_routes in (_add_submission, _add_runs, _add_lists, _add_logs, _add_streams):
+        add_routes(app, fake)
+    app.add_middleware(_Gate, fake=fake)
+    return app
 
-    def shown(run: dict[str, Any], request: Request) -> Response:
-        if run["polls"] > 0:
-            run["polls"] -= 1
-            now = run | {"phase": "Running", "is_finished": False, "finished_at": None, "version": 1000 - run["polls"]}
-        else:
-            now = dict(run)
-        if request.query_params.get("include") == "tasks":
-            now["tasks"] = fake.tasks[run["id"]]
-        now.pop("polls")
-        return JSONResponse(now, headers={"ETag": f'W/"{now["id"]}-{now["version"]}"'})
 
-    @app.post(f"{api}/runs")
+def _add_submission(app: FastAPI, fake: FakeService) -> None:
+    @app.post(f"{API}/runs")
     async def submit(request: Request) -> Response:
         body = await request.body()
         fake.bodies.append(body)
@@ -125,40 +122,40 @@ def make_app(fake: FakeService) -> FastAPI:
                 fake.add_run(fake.by_key[key])
         return JSONResponse({key: value for key, value in fake.runs[fake.by_key[key]].items() if key != "polls"}, 201)
 
-    @app.post(f"{api}/workflows/validate")
+    @app.post(f"{API}/workflows/validate")
     async def validate() -> Response:
         return problem(422, "The workflow is not valid", **fake.refusal) if fake.refusal else JSONResponse({"valid": True})
 
-    @app.get(f"{api}/info")
+    @app.get(f"{API}/info")
     async def info() -> Response:
         return JSONResponse({"version": "0"})
 
-    @app.get(f"{api}/runs")
-    async def list_runs(cursor: int = 0, limit: int = 100) -> Response:
-        # Two to a page at most, an empty page in the middle: the cursor alone says whether there is more.
-        if cursor % 2:
-            return JSONResponse({"items": [], "next_cursor": str(cursor + 1)})
-        start = cursor // 2 * 2
-        items = list(fake.runs.values())[start : start + min(limit, 2)]
-        more = str(cursor + 1) if start + 2 < len(fake.runs) else None
-        return JSONResponse({"items": items, "next_cursor": more})
 
-    @app.get(api + "/runs/{run_id}")
+def _add_runs(app: FastAPI, fake: FakeService) -> None:
+    @app.get(API + "/runs/{run_id}")
     async def get_run(run_id: str, request: Request) -> Response:
         if run_id not in fake.runs:
             return problem(404, "Not Found", detail=f"there is no run {run_id!r}")
         if "wait" in request.query_params:
             fake.polled.set()
-        return shown(fake.runs[run_id], request)
+        run = fake.runs[run_id]
+        now = dict(run)
+        if run["polls"] > 0:
+            run["polls"] -= 1
+            now |= {"phase": "Running", "is_finished": False, "finished_at": None, "version": 1000 - run["polls"]}
+        if request.query_params.get("include") == "tasks":
+            now["tasks"] = fake.tasks[run_id]
+        now.pop("polls")
+        return JSONResponse(now, headers={"ETag": f'W/"{run_id}-{now["version"]}"'})
 
-    @app.delete(api + "/runs/{run_id}")
+    @app.delete(API + "/runs/{run_id}")
     async def delete(run_id: str) -> Response:
         if run_id not in fake.runs:
             return problem(404, "Not Found")
         del fake.runs[run_id]
         return Response(status_code=204)
 
-    @app.post(api + "/runs/{run_id}/cancel")
+    @app.post(API + "/runs/{run_id}/cancel")
     async def cancel(run_id: str, request: Request) -> Response:
         fake.bodies.append(await request.body())
         if not fake.ignores_cancel:
@@ -166,20 +163,39 @@ def make_app(fake: FakeService) -> FastAPI:
         fake.cancelled.set()
         return JSONResponse(fake.runs[run_id], 202)
 
-    @app.get(api + "/runs/{run_id}/tasks")
+
+def _add_lists(app: FastAPI, fake: FakeService) -> None:
+    @app.get(f"{API}/runs")
+    async def list_runs(cursor: int = 0, limit: int = 100) -> Response:
+        # Two to a page at most, an empty page in the middle: the cursor alone says whether there is more.
+        if cursor % 2:
+            return JSONResponse({"items": [], "next_cursor": str(cursor + 1)})
+        items = list(fake.runs.values())[cursor : cursor + min(limit, 2)]
+        more = str(cursor + 1) if cursor + 2 < len(fake.runs) else None
+        return JSONResponse({"items": items, "next_cursor": more})
+
+    @app.get(API + "/runs/{run_id}/tasks")
     async def list_tasks(run_id: str, request: Request) -> Response:
         phases = request.query_params.getlist("phase")
         tasks = [task for task in fake.tasks[run_id] if not phases or task["phase"] in phases]
         return JSONResponse({"items": tasks, "next_cursor": None})
 
-    @app.get(api + "/runs/{run_id}/events")
+    @app.get(API + "/runs/{run_id}/events")
     async def events(run_id: str) -> Response:
         return JSONResponse({"items": fake.events[run_id], "next_cursor": None})
 
-    @app.get(api + "/runs/{run_id}/logs")
-    @app.get(api + "/runs/{run_id}/tasks/{task}/logs")
+
+def _lines(fake: FakeService, run_id: str, task: str | None, cursor: str | None, tail: str | None) -> list[dict[str, Any]]:
+    start = int(cursor[1:]) + 1 if cursor else 0
+    lines = [line for line in fake.lines[run_id][start:] if task in {None, line["task"]}]
+    return lines[-int(tail) :] if tail else lines
+
+
+def _add_logs(app: FastAPI, fake: FakeService) -> None:
+    @app.get(API + "/runs/{run_id}/logs")
+    @app.get(API + "/runs/{run_id}/tasks/{task}/logs")
     async def logs(run_id: str, request: Request, task: str | None = None, cursor: str | None = None) -> Response:
-        lines = _lines(run_id, task, cursor, request.query_params.get("tail"))
+        lines = _lines(fake, run_id, task, cursor, request.query_params.get("tail"))
         if "ndjson" not in request.headers["accept"]:
             return Response("".join(line["text"] + "\n" for line in lines), media_type="text/plain")
         most, _ = fake.cuts.pop(0) if fake.cuts else (len(lines), 0)
@@ -193,43 +209,39 @@ def make_app(fake: FakeService) -> FastAPI:
 
         return StreamingResponse(written(), media_type="application/x-ndjson", headers=headers)
 
-    def _lines(run_id: str, task: str | None, cursor: str | None, tail: str | None = None) -> list[dict[str, Any]]:
-        start = int(cursor[1:]) + 1 if cursor else 0
-        lines = [line for line in fake.lines[run_id][start:] if task in {None, line["task"]}]
-        return lines[-int(tail) :] if tail else lines
 
-    async def stream(websocket: WebSocket, run_id: str, frames: list[dict[str, Any]]) -> None:
-        headers = dict(websocket.headers)
-        fake.asked.append(("WEBSOCKET", f"{websocket.url.path}?{websocket.url.query}", headers))
-        trouble = fake.troubles.pop(0) if fake.troubles else None
-        if fake.token and headers.get("authorization") != f"Bearer {fake.token}":
-            await websocket.send_denial_response(problem(401, "Unauthorized"))
-            return
-        if isinstance(trouble, int):
-            await websocket.send_denial_response(problem(trouble, f"trouble {trouble}"))
-            return
-        await websocket.accept()
-        frames = [{"type": "ping"}, *frames, {"type": "end", "phase": fake.runs[run_id]["phase"]}]
-        most, code = fake.cuts.pop(0) if fake.cuts else (len(frames), 1000)
-        for frame in frames[:most]:
-            await websocket.send_text(json.dumps(frame))
-        with contextlib.suppress(RuntimeError):
-            await websocket.close(code)
-
-    @app.websocket(api + "/runs/{run_id}/logs")
-    @app.websocket(api + "/runs/{run_id}/tasks/{task}/logs")
+def _add_streams(app: FastAPI, fake: FakeService) -> None:
+    @app.websocket(API + "/runs/{run_id}/logs")
+    @app.websocket(API + "/runs/{run_id}/tasks/{task}/logs")
     async def follow_logs(websocket: WebSocket, run_id: str, task: str | None = None, cursor: str | None = None) -> None:
-        lines = _lines(run_id, task, cursor, websocket.query_params.get("tail"))
+        lines = _lines(fake, run_id, task, cursor, websocket.query_params.get("tail"))
         frames = [line if line.get("type") == "gap" else {"type": "lines", "lines": [line]} for line in lines]
-        await stream(websocket, run_id, frames)
+        await _stream(fake, websocket, run_id, frames)
 
-    @app.websocket(api + "/runs/{run_id}/events")
+    @app.websocket(API + "/runs/{run_id}/events")
     async def follow_events(websocket: WebSocket, run_id: str, cursor: str | None = None) -> None:
         events = [event for event in fake.events[run_id] if cursor is None or event["cursor"] > cursor]
-        await stream(websocket, run_id, [{"type": "event", "cursor": event["cursor"], "event": event} for event in events])
+        frames = [{"type": "event", "cursor": event["cursor"], "event": event} for event in events]
+        await _stream(fake, websocket, run_id, frames)
 
-    app.add_middleware(_Gate, fake=fake)
-    return app
+
+async def _stream(fake: FakeService, websocket: WebSocket, run_id: str, frames: list[dict[str, Any]]) -> None:
+    headers = dict(websocket.headers)
+    fake.asked.append(("WEBSOCKET", f"{websocket.url.path}?{websocket.url.query}", headers))
+    trouble = fake.troubles.pop(0) if fake.troubles else None
+    if fake.token and headers.get("authorization") != f"Bearer {fake.token}":
+        await websocket.send_denial_response(problem(401, "Unauthorized"))
+        return
+    if isinstance(trouble, int):
+        await websocket.send_denial_response(problem(trouble, f"trouble {trouble}"))
+        return
+    await websocket.accept()
+    frames = [{"type": "ping"}, *frames, {"type": "end", "phase": fake.runs[run_id]["phase"]}]
+    most, code = fake.cuts.pop(0) if fake.cuts else (len(frames), 1000)
+    for frame in frames[:most]:
+        await websocket.send_text(json.dumps(frame))
+    with contextlib.suppress(RuntimeError):
+        await websocket.close(code)
 
 
 @contextlib.contextmanager

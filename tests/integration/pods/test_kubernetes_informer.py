@@ -238,6 +238,21 @@ async def test_events__of_known_pods_only(bench: Bench, server: FakeApiServer):
         assert event.last_at.microsecond == 123456
 
 
+async def test_events__listed_again__only_new_ones_are_told(bench: Bench, server: FakeApiServer):
+    server.put(manifest("a"))
+    server.events = [event_of("a", 90)]
+    async with bench.make():
+        watch = await server.next_watch("events")
+        assert (await bench.seen.next_event()).pod == "a"
+        await watch.send("MODIFIED", event_of("a", 150))
+        await bench.seen.next_event()
+        server.version = 200
+        server.events = [event_of("a", 150), event_of("a", 160) | {"reason": "Scheduled"}]
+        await watch.send("ERROR", {"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired", "message": "old"})
+        assert (await bench.seen.next_event()).reason == "Scheduled"
+        assert bench.seen.events.empty()
+
+
 async def test_create__while_a_list_is_under_way__is_not_taken_for_gone(bench: Bench, server: FakeApiServer):
     stale = {"metadata": {"resourceVersion": str(server.version)}, "items": []}
     listing, go_on = asyncio.Event(), asyncio.Event()
@@ -380,7 +395,6 @@ async def test_log__kubelets_excuse_with_status_200__unavailable(bench: Bench, s
 async def test_log__lines_with_stamps__as_they_are(bench: Bench, server: FakeApiServer):
     server.log_body = b"2026-01-02T03:04:05.000000001Z \xff\n2026-01-02T03:04:05.000000002Z no line feed"
     async with bench.make() as backend:
-        chunks = [chunk async for chunk in backend.follow_log(PodRef("ci", "a", "u"), "main", None)]
-        assert b"".join(chunks) == server.log_body
+        assert b"".join([chunk async for chunk in backend.follow_log(PodRef("ci", "a", "u"), "main", None)]) == server.log_body
         server.log_body = b""
         assert [chunk async for chunk in backend.read_log(PodRef("ci", "a", "u"), "main", None)] == []

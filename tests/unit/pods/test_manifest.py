@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.labels import label_name_fault
+from app.domain.names import pod_name
 from app.domain.pods import AttemptKey
 from app.domain.workflow import Task, parse_workflow
-from app.pods.manifest import build_pod, pod_name
+from app.pods.manifest import build_pod
 
 RUN = "01935d5e-7b1a-7c3e-9f00-0123456789ab"
 

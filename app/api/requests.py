@@ -1,0 +1,114 @@
+"""How requests are read: names in paths, bodies, what the client accepts, entity tags."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import Depends, Path, Query
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+
+from app.domain.errors import NotFound
+
+MAX_BODY_BYTES = 16 * 1024 * 1024
+#: Of a body that is refused, so much is still read and dropped: a client that is writing would not see the answer.
+_DRAINED_BYTES, _DRAIN_SECONDS = 4 * MAX_BODY_BYTES, 5.0
+#: Long-lived bodies end too.
+_READ_SECONDS = 120.0
+
+_RUN_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_TASK = re.compile(r"[a-z0-9][-a-z0-9]{0,62}(\.[0-9]{1,9})?")
+
+
+def _run_id(run_id: Annotated[str, Path(description="The run's id (UUIDv7).")]) -> str:
+    if not _RUN_ID.fullmatch(run_id):
+        raise NotFound("run", run_id[:200])
+    return run_id.lower()
+
+
+def _task_name(task: Annotated[str, Path(description="The task's name.")]) -> str:
+    if not _TASK.fullmatch(task):
+        raise NotFound("task", task[:200])
+    return task
+
+
+RunId = Annotated[str, Depends(_run_id)]
+TaskName = Annotated[str, Depends(_task_name)]
+Cursor = Annotated[
+    str | None,
+    Query(pattern=r"^[A-Za-z0-9._~-]{1,200}$", description="Go on behind what carried this cursor, or from a `next_cursor`."),
+]
+Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many items; a page may be shorter.")]
+
+
+async def read_json_body(request: Request, *, may_be_empty: bool = False) -> bytes:
+    """The bytes of a JSON body, unparsed. Raises HTTPException 413 and 415."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
+        await _refuse_large(request)
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_json = not media_type or media_type == "application/json" or media_type.endswith("+json")
+    if not is_json and not (may_be_empty and declared in ("", "0") and "transfer-encoding" not in request.headers):
+        detail = f"the body must be application/json, not {media_type[:100]!r}"
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept": "application/json"})
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_READ_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    await _refuse_large(request)
+    except TimeoutError as error:
+        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, f"the body did not come within {_READ_SECONDS:.0f} s") from error
+    return bytes(body)
+
+
+async def _refuse_large(request: Request) -> None:
+    left = _DRAINED_BYTES
+    with suppress(TimeoutError, ClientDisconnect, RuntimeError):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            async for chunk in request.stream():
+                left -= len(chunk)
+                if left < 0:
+                    break
+    detail = f"the body may have {MAX_BODY_BYTES} bytes at most"
+    raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, headers={"Connection": "close"})
+
+
+def preferred_type(accept: str | None, offers: Sequence[str]) -> str:
+    """Which of the media types the client likes best; the first where it does not say, or likes none.
+
+    Source: https://www.rfc-editor.org/rfc/rfc9110#field.accept
+    """
+    if not accept:
+        return offers[0]
+    liking: dict[str, float] = {}
+    for part in accept.split(","):
+        media_range, *parameters = (item.strip().lower() for item in part.split(";"))
+        quality = 1.0
+        for parameter in parameters:
+            name, _, value = parameter.partition("=")
+            if name.strip() == "q":
+                with suppress(ValueError):
+                    quality = float(value)
+        liking[media_range] = quality
+    best = max(offers, key=lambda offer: _liking(offer, liking))
+    return best if _liking(best, liking) > 0 else offers[0]
+
+
+def _liking(offer: str, liking: Mapping[str, float]) -> float:
+    kind = offer.partition("/")[0]
+    return liking.get(offer, liking.get(f"{kind}/*", liking.get("*/*", 0.0)))
+
+
+def matches_etag(header: str | None, etag: str) -> bool:
+    """Whether an `If-None-Match` names this weak entity tag. Source: https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2 ."""
+    if header is None:
+        return False
+    given = [tag.strip().removeprefix("W/") for tag in header.split(",")]
+    return "*" in given or etag.removeprefix("W/") in given

@@ -1,0 +1,178 @@
+"""What requests and answers look like, for the OpenAPI document.
+
+Answers are encoded without these models: they are made of plain values already, and a poll should cost no validation.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from app.domain.events import EventType
+from app.domain.phases import Phase, RunPhase
+from app.domain.workflow import Workflow
+
+
+class RunLinks(BaseModel):
+    """Absolute paths of this service."""
+
+    self: str
+    tasks: str
+    logs: str
+    events: str
+    workflow: str
+    page: str
+
+
+class AttemptLog(BaseModel):
+    """What is stored of the main container's log."""
+
+    bytes: int
+    lines: int
+    sealed: bool = Field(description="Nothing more will come.")
+    gaps: int = Field(description="At so many places lines may be missing.")
+
+
+class Attempt(BaseModel):
+    """One try of a task: one pod."""
+
+    attempt: int = Field(description="From 1.")
+    phase: Phase
+    reason: str | None = Field(description="One CamelCase word, Kubernetes' own where there is one.")
+    message: str | None = Field(description="A sentence for a person.")
+    exit_code: int | None
+    pod: str
+    namespace: str
+    node: str | None
+    created_at: datetime
+    started_at: datetime | None = Field(description="When the main container started.")
+    finished_at: datetime | None
+    log: AttemptLog
+
+
+class ForeachItem(BaseModel):
+    """Which item of which `foreach` task it is."""
+
+    task: str
+    index: int
+
+
+class TaskRun(BaseModel):
+    """A task in a run."""
+
+    name: str
+    phase: Phase
+    reason: str | None = Field(description="One CamelCase word, Kubernetes' own where there is one.")
+    message: str | None = Field(description="A sentence for a person.")
+    depends_on: list[str]
+    foreach: ForeachItem | None
+    outputs: dict[str, Any] | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    attempts: list[Attempt]
+
+
+class Run(BaseModel):
+    """One execution of a workflow."""
+
+    id: str = Field(description="UUIDv7; its time is `created_at`'s.")
+    workflow: str = Field(description="The workflow's name.")
+    workflow_version: int | None = Field(description="Of a stored workflow.")
+    phase: RunPhase
+    reason: str | None
+    message: str | None
+    is_finished: bool = Field(
+        description="Every task is over, each attempt's log is sealed in the store, each pod's delete was answered."
+    )
+    suspended: bool
+    params: dict[str, Any]
+    labels: dict[str, str]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    retried_at: datetime | None
+    task_phases: dict[Phase, int] = Field(description="How many tasks are in which phase.")
+    version: int = Field(description="Grows with each recorded change of what the run or its tasks show.")
+    links: RunLinks
+    tasks: list[TaskRun] | None = Field(None, description="Only with `include=tasks`.")
+
+
+class RunList(BaseModel):
+    """A page of runs, newest first."""
+
+    items: list[Run]
+    next_cursor: str | None = Field(description="Where to go on; null: there are no more.")
+
+
+class TaskList(BaseModel):
+    """A page of tasks, in document order."""
+
+    items: list[TaskRun]
+    next_cursor: str | None = Field(description="Where to go on; null: there are no more.")
+
+
+class Event(BaseModel):
+    """An entry of a run's history."""
+
+    cursor: str
+    time: datetime
+    type: EventType
+    run_id: str
+    workflow: str
+    task: str | None
+    attempt: int | None
+    phase: Phase | RunPhase | None
+    reason: str | None
+    message: str | None
+    details: dict[str, Any] | None
+
+
+class EventList(BaseModel):
+    """A page of history, oldest first."""
+
+    items: list[Event]
+    next_cursor: str | None = Field(description="Where to go on; null: there are no more now.")
+
+
+class Submission(BaseModel):
+    """What is to run."""
+
+    workflow: Workflow
+    params: dict[str, Any] = Field(default_factory=dict, description="Values for the workflow's params.")
+    labels: dict[str, str] = Field(default_factory=dict, description="Kubernetes labels of the run, over the workflow's own.")
+
+
+class Cancel(BaseModel):
+    """Why, and how."""
+
+    reason: str | None = Field(None, max_length=1024, description="A sentence for the run's history.")
+    force: bool = Field(False, description="Cut `on_exit` too.")
+
+
+class Validation(BaseModel):
+    """A workflow that is valid."""
+
+    valid: Literal[True]
+    name: str
+    tasks: int = Field(description="How many tasks it has.")
+
+
+class Limits(BaseModel):
+    """What podrun takes."""
+
+    max_body_bytes: int
+    max_parallel_pods: int
+    max_tasks: int
+
+
+class Info(BaseModel):
+    """What the service says of itself."""
+
+    version: str
+    instance: str = Field(description="This installation: the label `podrun.dev/instance` of its pods.")
+    pods: Literal["kubernetes", "local"]
+    namespaces: list[str] = Field(description="Where pods may run; the first is the default.")
+    database: Literal["sqlite", "postgresql"]
+    limits: Limits

@@ -1,0 +1,122 @@
+"""A run's history, and that of all runs: in pages, or followed as it grows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlmodel import Session
+
+from app.domain.errors import NotFound
+from app.domain.label_selector import LabelSelector
+from app.runs.cursors import event_cursor, read_event_cursor
+from app.runs.views import View, event_view
+from app.storage.broker import RUNS, Broker, run_topic
+from app.storage.database import Database
+from app.storage.models import RunRow
+from app.storage.runs import find_run, last_event_id, list_events, list_runs_by_id
+
+PAGE = 500
+#: A wake-up may be lost between replicas: who follows looks by itself after this time.
+REREAD_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """Which runs are meant; nothing given: all."""
+
+    phases: Sequence[str] = ()
+    workflow: str | None = None
+    selector: LabelSelector | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+    def matches(self, run: RunRow) -> bool:
+        """Whether the run, as it is now, is meant."""
+        return (
+            (not self.phases or run.phase in self.phases)
+            and (self.workflow is None or run.workflow == self.workflow)
+            and (self.selector is None or self.selector.matches(run.labels))
+            and (self.created_after is None or run.created_at > self.created_after)
+            and (self.created_before is None or run.created_at < self.created_before)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryPage:
+    """Entries in their order. `cursor` is behind all that was looked at, also where nothing of it matched."""
+
+    events: Sequence[View]
+    cursor: str
+    more: bool  #: more is there already
+    end_phase: str | None = None  #: the run's phase, where nothing more will come
+
+
+class History:
+    """Reads histories. Waits on the broker, then reads once."""
+
+    def __init__(self, database: Database, broker: Broker) -> None:
+        self._database, self._broker = database, broker
+
+    async def list_run(self, run_id: str, cursor: str | None, limit: int = PAGE) -> HistoryPage:
+        """A page of one run's history. Raises NotFound, InvalidCursor."""
+        after = read_event_cursor(cursor)
+
+        def read(session: Session) -> HistoryPage:
+            run = find_run(session, run_id)
+            if run is None:
+                raise NotFound("run", run_id)
+            rows = list_events(session, run_id, after, limit + 1)
+            return HistoryPage(
+                events=[event_view(row, {run.id: run.workflow}) for row in rows[:limit]],
+                cursor=event_cursor(rows[:limit][-1].id or 0 if rows else after),
+                more=len(rows) > limit,
+                end_phase=run.phase if run.is_finished and len(rows) <= limit else None,
+            )
+
+        return await self._database.read(read)
+
+    async def list_all(self, wanted: RunFilter, cursor: str | None, limit: int = PAGE) -> HistoryPage:
+        """A page of the history of all runs that are meant; it may be empty while there is more. Raises InvalidCursor."""
+        after = read_event_cursor(cursor)
+
+        def read(session: Session) -> HistoryPage:
+            rows = list_events(session, None, after, limit + 1)
+            page = rows[:limit]
+            runs = list_runs_by_id(session, sorted({row.run_id for row in page}))
+            names = {run.id: run.workflow for run in runs if wanted.matches(run)}
+            return HistoryPage(
+                events=[event_view(row, names) for row in page if row.run_id in names],
+                cursor=event_cursor(page[-1].id or 0 if page else after),
+                more=len(rows) > limit,
+            )
+
+        return await self._database.read(read)
+
+    async def now(self) -> str:
+        """The cursor behind everything that has happened so far."""
+        return event_cursor(await self._database.read(last_event_id))
+
+    def follow_run(self, run_id: str, cursor: str | None) -> AsyncGenerator[HistoryPage, None]:
+        """One run's history, page by page; the last page has `end_phase`. Raises NotFound when the run is deleted."""
+        return self._follow(run_topic(run_id), cursor, lambda at: self.list_run(run_id, at))
+
+    def follow_all(self, wanted: RunFilter, cursor: str) -> AsyncGenerator[HistoryPage, None]:
+        """The history of all runs that are meant, behind the cursor, for ever."""
+        return self._follow(RUNS, cursor, lambda at: self.list_all(wanted, at))
+
+    async def _follow(
+        self, topic: str, cursor: str | None, read: Callable[[str | None], Awaitable[HistoryPage]]
+    ) -> AsyncGenerator[HistoryPage, None]:
+        with self._broker.subscribe(topic) as subscription:
+            while True:
+                subscription.clear()
+                page = await read(cursor)
+                cursor = page.cursor
+                if page.events or page.end_phase is not None:
+                    yield page
+                if page.end_phase is not None:
+                    return
+                if not page.more:
+                    await subscription.wait(REREAD_SECONDS)

@@ -1,0 +1,235 @@
+"""`Runs`: everything that users do with runs but following their logs. One use case is one transaction, or one snapshot."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+from sqlalchemy import Connection
+from sqlmodel import Session
+
+from app.domain.errors import NotFound, RunNotFinished
+from app.domain.events import EventType, RunEvent
+from app.domain.phases import RunPhase
+from app.logs.errors import LogStoreUnavailable
+from app.runs.cursors import read_run_cursor, read_task_cursor, task_cursor
+from app.runs.documents import CancelRequest
+from app.runs.history import REREAD_SECONDS, History, RunFilter
+from app.runs.ports import Admission, LogObjects, Pods
+from app.runs.submit import Submitted, Submitter
+from app.runs.views import View, run_etag, run_view, task_views
+from app.storage.broker import INTENTS, RUNS, Broker, logs_topic, run_topic
+from app.storage.database import Database
+from app.storage.models import RunRow
+from app.storage.runs import (
+    delete_run,
+    find_document,
+    find_run,
+    find_task,
+    insert_events,
+    list_attempts,
+    list_main_logs,
+    list_runs,
+    list_tasks,
+    request_cancel,
+)
+from app.storage.writer import Change, Writer
+
+#: More tasks than this are not named one by one in a query: all attempts of the run are read.
+_NAMED_TASKS = 500
+_OVER = frozenset(phase.value for phase in RunPhase if phase.is_over)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a list; `next_cursor` None: there are no more."""
+
+    items: Sequence[View]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunAnswer:
+    """A run as it was at one moment."""
+
+    view: View
+    etag: str
+    is_finished: bool
+
+
+class Runs:
+    """The use cases of runs, for all callers of this process."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        writer: Writer,
+        broker: Broker,
+        pods: Pods,
+        log_objects: LogObjects,
+        admission: Admission | None = None,
+    ) -> None:
+        """`admission` None: this process runs nothing itself, what is submitted waits to be claimed."""
+        self._database, self._writer, self._broker = database, writer, broker
+        self._log_objects = log_objects
+        self._submitter = Submitter(database, writer, pods, admission)
+        self.history = History(database, broker)
+
+    async def check(self) -> str | None:
+        """None when the database answers; whatever it raises says that it does not."""
+        await self._database.read(lambda session: find_run(session, ""))
+        return None
+
+    def wake_all(self) -> None:
+        """Wake everybody who waits: the service stops."""
+        self._broker.publish_all()
+
+    async def submit(self, body: bytes, *, key: str | None, caller: str) -> Submitted:
+        """See Submitter.submit."""
+        return await self._submitter.submit(body, key=key, caller=caller)
+
+    async def get(self, run_id: str, *, include_tasks: bool = False) -> RunAnswer:
+        """The run, with all its tasks if asked for. Raises NotFound."""
+        return await self._database.read(lambda session: _read_run(session, run_id, include_tasks=include_tasks))
+
+    async def wait(
+        self,
+        run_id: str,
+        *,
+        etag: str | None,
+        seconds: float,
+        give_up: Callable[[], Awaitable[bool]],
+        include_tasks: bool = False,
+    ) -> RunAnswer:
+        """The run as soon as it is finished, or, with `etag`, as soon as its tag is another; as it is when time is up.
+
+        `give_up` is asked at each wake-up: True answers at once. Raises NotFound.
+        """
+        deadline = time.monotonic() + seconds
+        with self._broker.subscribe(run_topic(run_id)) as subscription:
+            while True:
+                subscription.clear()
+                run = await self._database.read(lambda session: _get(session, run_id))
+                left = deadline - time.monotonic()
+                reached = run.is_finished if etag is None else run_etag(run) != etag
+                if reached or left <= 0 or await give_up():
+                    break
+                await subscription.wait(min(left, REREAD_SECONDS))
+        if include_tasks:
+            return await self.get(run_id, include_tasks=True)
+        return RunAnswer(view=run_view(run), etag=run_etag(run), is_finished=run.is_finished)
+
+    async def list(self, wanted: RunFilter, *, cursor: str | None, limit: int) -> Page:
+        """A page of runs, newest first. Raises InvalidCursor."""
+        before = read_run_cursor(cursor)
+
+        def read(session: Session) -> Page:
+            rows, following = list_runs(
+                session,
+                before_id=before,
+                phases=wanted.phases,
+                workflow=wanted.workflow,
+                created_after=wanted.created_after,
+                created_before=wanted.created_before,
+                matches=wanted.selector.matches if wanted.selector and wanted.selector.requirements else None,
+                limit=limit,
+            )
+            return Page([run_view(row) for row in rows], following)
+
+        return await self._database.read(read)
+
+    async def get_document(self, run_id: str) -> bytes:
+        """The workflow as it was posted. Raises NotFound."""
+        document = await self._database.read(lambda session: find_document(session, run_id))
+        if document is None:
+            raise NotFound("run", run_id)
+        return document
+
+    async def list_tasks(
+        self, run_id: str, *, phases: Sequence[str] = (), foreach: str | None = None, cursor: str | None, limit: int
+    ) -> Page:
+        """A page of a run's tasks in document order. Raises NotFound, InvalidCursor."""
+        after = read_task_cursor(cursor)
+
+        def read(session: Session) -> Page:
+            _get(session, run_id)
+            rows = list_tasks(session, run_id, after=after, phases=phases, foreach=foreach, limit=limit + 1)
+            page = rows[:limit]
+            names = [row.name for row in page] if len(page) <= _NAMED_TASKS else None
+            views = task_views(page, list_attempts(session, run_id, names), list_main_logs(session, run_id, names))
+            return Page(views, task_cursor(page[-1].position, page[-1].foreach_index) if len(rows) > limit else None)
+
+        return await self._database.read(read)
+
+    async def get_task(self, run_id: str, task: str) -> View:
+        """One task. Raises NotFound."""
+
+        def read(session: Session) -> View:
+            _get(session, run_id)
+            row = find_task(session, run_id, task)
+            if row is None:
+                raise NotFound("task", task)
+            return task_views([row], list_attempts(session, run_id, [task]), list_main_logs(session, run_id, [task]))[0]
+
+        return await self._database.read(read)
+
+    async def cancel(self, run_id: str, request: CancelRequest) -> tuple[RunAnswer, bool]:
+        """Ask that a run be cancelled: the intent is committed, its owner does it. The run, and whether this was new.
+
+        Raises NotFound.
+        """
+        run = await self._database.read(lambda session: _get(session, run_id))
+        asked = run.cancel_requested_at is not None and (run.cancel_force or not request.force)
+        if run.phase in _OVER or asked:
+            return RunAnswer(view=run_view(run), etag=run_etag(run), is_finished=run.is_finished), False
+        now = datetime.now(UTC)
+        event = RunEvent(
+            run_id=run_id,
+            time=now,
+            type=EventType.CANCEL,
+            message=request.reason,
+            details={"force": request.force},
+        )
+
+        def ask(connection: Connection) -> bool:
+            return request_cancel(connection, run_id, now, request.reason, force=request.force)
+
+        topics = (INTENTS, run_topic(run_id), RUNS)
+        is_new = await self._writer.commit(Change(rows=insert_events([event]), call=ask, topics=topics))
+        return await self.get(run_id), bool(is_new)
+
+    async def delete(self, run_id: str) -> None:
+        """Delete a finished run with its history and logs. Raises NotFound, RunNotFinished.
+
+        The rows go first: an object of the log store that no row names does not exist for anybody.
+        """
+        topics = (RUNS, run_topic(run_id), logs_topic(run_id))
+        names = await self._writer.commit(Change(call=lambda connection: delete_run(connection, run_id), topics=topics))
+        if names is None:
+            run = await self._database.read(lambda session: _get(session, run_id))
+            raise RunNotFinished(run_id, run.phase)
+        try:
+            await self._log_objects.delete_run(run_id)
+        except LogStoreUnavailable as error:
+            log.warning("objects of a deleted run stay in the log store", run=run_id, objects=len(names), error=str(error))
+
+
+def _get(session: Session, run_id: str) -> RunRow:
+    run = find_run(session, run_id)
+    if run is None:
+        raise NotFound("run", run_id)
+    return run
+
+
+def _read_run(session: Session, run_id: str, *, include_tasks: bool) -> RunAnswer:
+    run = _get(session, run_id)
+    view = run_view(run)
+    if include_tasks:
+        view["tasks"] = task_views(list_tasks(session, run_id), list_attempts(session, run_id), list_main_logs(session, run_id))
+    return RunAnswer(view=view, etag=run_etag(run), is_finished=run.is_finished)

@@ -1,0 +1,5 @@
+"""`python -m podrun.cli` is `podrun`."""
+
+from podrun.cli import main
+
+main()

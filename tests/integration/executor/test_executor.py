@@ -1,0 +1,200 @@
+"""The executor over a real SQLite, with pods that are values."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.domain.pods import AttemptKey
+from app.executor.clock import Clock
+from app.executor.executor import Executor
+from app.executor.launcher import Launcher
+from app.executor.lease import Lease
+from app.executor.run_actor import Environment
+from app.executor.slots import Slots
+from app.logs.collector import LogCollector
+from app.logs.store import LogStore
+from app.storage import migrate
+from app.storage.broker import INTENTS, Broker, run_topic
+from app.storage.database import Database, open_database
+from app.storage.executors import claim_runs
+from app.storage.logs import LogRows
+from app.storage.models import RunRow
+from app.storage.runs import find_run, list_attempts, list_events, list_tasks, request_cancel
+from app.storage.writer import Change, Writer
+from tests.integration.storage.rows import NOW, new_run, run_row
+from tests.support.fake_pods import FakePods
+
+SECONDS = 20.0
+
+
+@dataclass
+class Bench:
+    database: Database
+    writer: Writer
+    broker: Broker
+    pods: FakePods
+    tmp_path: Path
+
+    @asynccontextmanager
+    async def executor(self, name: str = "me", slots: int = 100) -> AsyncIterator[Executor]:
+        async with AsyncExitStack() as stack:
+            rows, lease = LogRows(self.database, self.writer), Lease(name, self.writer)
+            launcher = Launcher(self.pods, lease.guard, create_qps=10_000, create_burst=10_000)
+            store = LogStore(str(self.tmp_path / "logs"))
+            environment = Environment(
+                database=self.database, writer=self.writer, backend=self.pods, launcher=launcher, slots=Slots(slots),
+                collector=LogCollector(self.pods, rows, store), log_writer=rows, clock=Clock(), instance="i",
+                default_namespace="default",
+            )  # fmt: skip
+            executor = Executor(lease, environment, self.broker, is_alone=False)
+            self.pods.listen(executor)
+            await stack.enter_async_context(launcher)
+            yield await stack.enter_async_context(executor)
+
+    async def submit(self, number: int, *tasks: dict[str, Any], owner: str | None = None, **workflow: Any) -> str:
+        """Store a run, as a POST does."""
+        document = {"name": "demo", "tasks": [{"image": "busybox:1"} | task for task in tasks], **workflow}
+        change = new_run(number, tuple(task["name"] for task in tasks), owner=owner, epoch=1 if owner else 0)
+        rows = [(s, p | {"body": json.dumps(document).encode()} if "body" in p else p) for s, p in change.rows]
+        await self.writer.commit(Change(rows=rows, topics=("submitted",)))
+        return str(run_row(number)["id"])
+
+    async def run(self, run_id: str) -> RunRow:
+        row = await self.database.read(lambda session: find_run(session, run_id))
+        assert row is not None
+        return row
+
+    async def finished(self, run_id: str) -> RunRow:
+        async with asyncio.timeout(SECONDS):
+            with self.broker.subscribe(run_topic(run_id)) as subscription:
+                while True:
+                    subscription.clear()
+                    row = await self.run(run_id)
+                    if row.is_finished:
+                        return row
+                    await subscription.wait(SECONDS)
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    broker = Broker()
+    async with open_database(f"sqlite:///{tmp_path}/podrun.db") as database:
+        await database.write(migrate.upgrade_connection)
+        async with Writer(database, broker) as writer:
+            yield Bench(database, writer, broker, FakePods(), tmp_path)
+
+
+async def test_executor__diamond__runs_to_its_end_and_deletes_every_pod(bench: Bench) -> None:
+    async with bench.executor():
+        run_id = await bench.submit(
+            1, {"name": "a"}, {"name": "b", "depends_on": ["a"]}, {"name": "c", "depends_on": ["a"]},
+            {"name": "d", "depends_on": ["b", "c"]},
+        )  # fmt: skip
+        run = await bench.finished(run_id)
+    assert (run.phase, run.task_phases) == ("Succeeded", {"Succeeded": 4})
+    assert [key.task for key in bench.pods.created][0::3] == ["a", "d"]
+    assert len(bench.pods.deleted) == 4
+    assert bench.pods.pods == {}
+    attempts = await bench.database.read(lambda session: list_attempts(session, run_id))
+    assert all(attempt.log_sealed and attempt.pod_deleted for attempt in attempts)
+
+
+async def test_executor__one_actor_fails__its_run_ends_as_error_and_the_others_go_on(bench: Bench) -> None:
+    def remark(manifest: Any) -> list[str]:
+        if manifest["metadata"]["labels"]["podrun.dev/task"] == "poison":
+            raise RuntimeError("a bug")
+        return []
+
+    bench.pods.remark = remark
+    async with bench.executor():
+        bad = await bench.submit(1, {"name": "poison"})
+        good = await bench.submit(2, {"name": "a"})
+        assert (await bench.finished(good)).phase == "Succeeded"
+        run = await bench.finished(bad)
+    assert (run.phase, run.reason) == ("Error", "InternalError")
+    assert "RuntimeError" in run.message
+    tasks = await bench.database.read(lambda session: list_tasks(session, bad))
+    assert [(task.phase, task.reason) for task in tasks] == [("Error", "InternalError")]
+
+
+async def test_executor__another_one_takes_the_run__the_first_writes_and_creates_no_more(bench: Bench) -> None:
+    bench.pods.ends_at_once = False
+    async with bench.executor("first") as first:
+        run_id = await bench.submit(1, {"name": "a"}, {"name": "b", "depends_on": ["a"]})
+        while not bench.pods.created:
+            await asyncio.sleep(0.01)
+        claims = await bench.database.write(lambda connection: claim_runs(connection, "second", 10, take_all=True))
+        assert [claim.run_id for claim in claims] == [run_id]
+        before = await bench.run(run_id)
+        bench.pods.end(AttemptKey(run_id, "a", 1))
+        while first.active_runs:
+            await asyncio.sleep(0.01)
+        after = await bench.run(run_id)
+    assert (after.version, after.owner) == (before.version, "second")
+    assert [key.task for key in bench.pods.created] == ["a"]
+    assert bench.pods.deleted == []
+
+
+async def test_executor__stopped_and_started__adopts_the_pod_and_goes_on(bench: Bench) -> None:
+    bench.pods.ends_at_once = False
+    async with bench.executor("first"):
+        run_id = await bench.submit(1, {"name": "a"}, {"name": "b", "depends_on": ["a"]})
+        while not bench.pods.created:
+            await asyncio.sleep(0.01)
+    assert (await bench.run(run_id)).owner is None
+    bench.pods.end(AttemptKey(run_id, "a", 1))
+    bench.pods.ends_at_once = True
+    async with bench.executor("second"):
+        assert (await bench.finished(run_id)).phase == "Succeeded"
+    assert [key.task for key in bench.pods.created] == ["a", "b"]
+
+
+async def test_executor__pod_gone_while_it_was_away__pod_lost_and_not_created_again(bench: Bench) -> None:
+    bench.pods.ends_at_once = False
+    async with bench.executor("first"):
+        run_id = await bench.submit(1, {"name": "a", "image": "busybox:1"})
+        while not bench.pods.created or (await bench.database.read(lambda s: list_attempts(s, run_id)))[0].pod_uid is None:
+            await asyncio.sleep(0.01)
+    bench.pods.pods.clear()
+    bench.pods.ends_at_once = True
+    async with bench.executor("second"):
+        run = await bench.finished(run_id)
+    attempts = await bench.database.read(lambda session: list_attempts(session, run_id))
+    # Lost before main had started: replaced, without counting as a retry.
+    assert [(attempt.reason, attempt.is_replacement) for attempt in attempts] == [("PodLost", False), ("", True)]
+    assert run.phase == "Succeeded"
+
+
+async def test_executor__cancel_asked_in_the_database__heard(bench: Bench) -> None:
+    bench.pods.ends_at_once = False
+    async with bench.executor():
+        run_id = await bench.submit(1, {"name": "a"})
+        while not bench.pods.created:
+            await asyncio.sleep(0.01)
+        asked = Change(call=lambda c: request_cancel(c, run_id, NOW, "enough", force=False), topics=(INTENTS,))
+        await bench.writer.commit(asked)
+        while not bench.pods.deleted:
+            await asyncio.sleep(0.01)
+        ref = bench.pods.deleted[0]
+        assert ref.name.startswith("a-")
+        run = await bench.run(run_id)
+    assert run.phase == "Cancelling"
+    events = await bench.database.read(lambda session: list_events(session, run_id, 0, 100))
+    assert [event.message for event in events if event.type == "CancelRequested"] == ["enough"]
+
+
+async def test_executor__more_tasks_than_slots__all_run(bench: Bench) -> None:
+    async with bench.executor(slots=3):
+        first = await bench.submit(1, *({"name": f"t{number}"} for number in range(30)))
+        second = await bench.submit(2, *({"name": f"t{number}"} for number in range(30)))
+        assert (await bench.finished(first)).task_phases == {"Succeeded": 30}
+        assert (await bench.finished(second)).task_phases == {"Succeeded": 30}
+    assert len(bench.pods.created) == len(set(bench.pods.created)) == 60

@@ -1,0 +1,279 @@
+import asyncio
+import random
+import time
+
+import pytest
+
+from app.domain.errors import OwnershipLost
+from app.domain.logs import LogBlock
+from app.logs.errors import LogStoreUnavailable
+from tests.integration.logs.conftest import KEY, Logs, joined
+from tests.integration.logs.kubelet import SECOND, FakeKubelet
+
+
+async def check(logs: Logs, kubelet: FakeKubelet) -> None:
+    """What is stored is what was printed, as bytes and as lines, and nothing is said to be missing."""
+    assert await logs.text() == kubelet.printed
+    items = await logs.items()
+    assert joined(items) == kubelet.printed
+    assert not await logs.gaps()
+    assert [summary.sealed for summary in await logs.rows.find_logs(KEY.run_id)] == [True]
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        b"hello world\n",
+        b"",
+        b"\n\n",
+        b"no line feed at the end",
+        b"a\r\nb\r\n",
+        b"\x00\xff\xfe\xc3\n\x1b[31m\n",
+        b"x" * 1_000_000 + b"\nthen\n",
+        b"y" * 1_000_000,
+        b"".join(b"line %d\n" % number for number in range(60_000)),
+    ],
+    ids=["plain", "empty", "line feeds", "unfinished", "crlf", "binary", "long line", "long unfinished", "many lines"],
+)
+async def test_collect__ended_before__every_byte_in_two_reads(logs, printed):
+    kubelet = FakeKubelet()
+    kubelet.write(printed)
+    summary = await logs.collect(kubelet)
+    await check(logs, kubelet)
+    assert kubelet.opened == (["read", "read"] if printed else ["read"])
+    assert summary.bytes == len(printed)
+    assert summary.lines == printed.count(b"\n") + (1 if printed and not printed.endswith(b"\n") else 0)
+
+
+async def test_collect__followed_to_the_end__one_follow_and_one_read(logs):
+    kubelet, ended = FakeKubelet(), asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(logs.collect(kubelet, ended))
+        followed = group.create_task(logs.text(follow=True))
+        for number in range(20):
+            kubelet.write(b"line %d\n" % number)
+            await asyncio.sleep(0.01)
+        kubelet.write(b"the end")
+        ended.set()
+        kubelet.end()
+    assert kubelet.opened == ["follow", "read"]
+    assert followed.result() == kubelet.printed
+    await check(logs, kubelet)
+
+
+async def test_collect__follow_that_never_ends__cut_when_silent(logs):
+    kubelet, ended = FakeKubelet(), asyncio.Event()
+    kubelet.hangs = True
+    async with asyncio.TaskGroup() as group:
+        group.create_task(logs.collect(kubelet, ended))
+        kubelet.write(b"a\n")
+        await logs.until_stored(2)
+        kubelet.write(b"b\n")
+        kubelet.end()
+        ended.set()
+    assert kubelet.opened == ["follow", "read"]
+    await check(logs, kubelet)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_collect__cut_anywhere_with_errors_and_rotation__every_byte_once(logs, seed):
+    chance = random.Random(seed)
+    kubelet, ended = FakeKubelet(), asyncio.Event()
+    kubelet.chunk_bytes = 700
+    # Cut only while everything was read before: what a rotated file takes along is another test.
+    kubelet.cuts = [(chance.randrange(1, 6000), chance.random() < 0.5) for _ in range(6)]
+    lines = [chance.randbytes(chance.randrange(60)).replace(b"\n", b"") + b"\n" for _ in range(400)]
+    kubelet.on_open = lambda _: ended.set() if kubelet.over else None
+    async with asyncio.TaskGroup() as group:
+        group.create_task(logs.collect(kubelet, ended))
+        for number, line in enumerate(lines):
+            kubelet.write(line)
+            if number % 40 == 0:
+                await asyncio.sleep(0.02)
+        kubelet.end()
+        await asyncio.sleep(0.2)
+        ended.set()
+    await check(logs, kubelet)
+
+
+async def test_collect__restarted_in_the_middle__goes_on_with_the_unfinished_line(logs):
+    kubelet, ended = FakeKubelet(), asyncio.Event()
+    kubelet.write(b"one\ntwo\n" + b"z" * 300_000)
+    for _ in range(2):
+        async with asyncio.TaskGroup() as group:
+            collecting = group.create_task(logs.collect(kubelet, ended))
+            await logs.until_stored(200_000)
+            collecting.cancel()
+        kubelet.write(b"zz")
+    kubelet.write(b"z\nend\n")
+    await logs.collect(kubelet)
+    await check(logs, kubelet)
+
+
+async def test_collect__restarted_after_every_line__every_byte_once(logs):
+    kubelet = FakeKubelet()
+    for number in range(6):
+        kubelet.write(b"line %d\n" % number)
+        async with asyncio.TaskGroup() as group:
+            collecting = group.create_task(logs.collect(kubelet, asyncio.Event()))
+            await logs.until_stored(len(kubelet.printed))
+            collecting.cancel()
+    await logs.collect(kubelet)
+    await check(logs, kubelet)
+
+
+async def test_collect__collected_twice__second_returns_the_sealed_one(logs):
+    kubelet = FakeKubelet()
+    kubelet.write(b"a\n")
+    first = await logs.collect(kubelet)
+    assert await logs.collect(kubelet) == first
+    assert kubelet.opened == ["read", "read"]
+
+
+async def test_collect__rotated_while_followed_live__no_gap(logs):
+    kubelet, ended = FakeKubelet(), asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(logs.collect(kubelet, ended))
+        for _ in range(3):
+            kubelet.write(b"before\n")
+            await logs.until_stored(len(kubelet.printed))
+            kubelet.rotate()
+        kubelet.write(b"after\n")
+        await logs.until_stored(len(kubelet.printed))
+        kubelet.end()
+        ended.set()
+    await check(logs, kubelet)
+
+
+async def test_collect__ended_with_a_rotated_file__rest_is_read_without_gap(logs):
+    kubelet, ended = FakeKubelet(), asyncio.Event()
+    kubelet.write(b"a\n")
+    kubelet.cuts = [(33, False)]  # the follow ends with the first file
+
+    def rotate(count: int) -> None:
+        if count == 2:
+            kubelet.rotate()
+            kubelet.write(b"b\n")
+            kubelet.end()
+            ended.set()
+
+    kubelet.on_open = rotate
+    await logs.collect(kubelet, ended)
+    await check(logs, kubelet)
+
+
+async def test_collect__file_lost_between_two_streams__gap_is_recorded(logs):
+    kubelet, ended = FakeKubelet(), asyncio.Event()
+    now = time.time_ns()
+    kubelet.write(b"a\n", now - 30 * SECOND)
+    kubelet.cuts = [(10_000, True)]
+
+    def lose(count: int) -> None:
+        if count == 2:
+            kubelet.rotate()
+            kubelet.write(b"later\n", now)
+            kubelet.end()
+            ended.set()
+
+    kubelet.on_open = lose
+    async with asyncio.TaskGroup() as group:
+        group.create_task(logs.collect(kubelet, ended))
+        await logs.until_stored(2)
+        kubelet.write(b"x" * 20_000 + b"\n", now - 29 * SECOND)
+    assert (await logs.text()).startswith(b"a\nx")
+    assert (await logs.text()).endswith(b"xlater\n")
+    [gap] = await logs.gaps()
+    assert gap.to_at.timestamp() == pytest.approx(now / SECOND, abs=0.01)
+    assert gap.from_at.timestamp() == pytest.approx(now / SECOND - 29, abs=0.01)
+    assert "rotated" in gap.reason
+
+
+async def test_collect__pod_gone_before_it_was_read__sealed_with_a_gap(logs):
+    kubelet = FakeKubelet()
+    kubelet.gone = True
+    summary = await logs.collect(kubelet)
+    assert (summary.sealed, summary.bytes, summary.gaps) == (True, 0, 1)
+    assert len(await logs.gaps()) == 1
+
+
+async def test_collect__pod_gone_after_a_follow_to_the_end__no_gap(logs):
+    kubelet, ended = FakeKubelet(), asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(logs.collect(kubelet, ended))
+        kubelet.write(b"a\n")
+        await logs.until_stored(2)
+        kubelet.gone = True
+        kubelet.end()
+        ended.set()
+    await check(logs, kubelet)
+
+
+async def test_collect__abandoned__sealed_with_a_gap(logs):
+    kubelet, ended, abandoned = FakeKubelet(), asyncio.Event(), asyncio.Event()
+    kubelet.write(b"a\n")
+    kubelet.cuts = [(100, True), *[(0, True)] * 50]
+    async with asyncio.TaskGroup() as group:
+        collecting = group.create_task(logs.collect(kubelet, ended, abandoned=abandoned))
+        await logs.until_stored(2)
+        abandoned.set()
+        ended.set()
+    assert (collecting.result().sealed, collecting.result().gaps) == (True, 1)
+    assert await logs.text() == b"a\n"
+
+
+async def test_collect__run_taken_over__ownership_lost(logs):
+    kubelet = FakeKubelet()
+    kubelet.write(b"a\n")
+    with pytest.raises(OwnershipLost):
+        await logs.collect(kubelet, epoch=0)
+
+
+class BrokenStore:
+    """A log store that can't be reached at first."""
+
+    def __init__(self, store, failures: int) -> None:
+        self.store, self.failures, self.asked = store, failures, 0
+
+    async def put_block(self, key, block: LogBlock) -> str:
+        self.asked += 1
+        if self.asked <= self.failures:
+            raise LogStoreUnavailable("no space left")
+        return await self.store.put_block(key, block)
+
+    async def get_block(self, name: str) -> LogBlock:
+        return await self.store.get_block(name)
+
+
+async def test_collect__store_out_of_reach__kept_in_rows_then_in_objects(logs):
+    kubelet = FakeKubelet()
+    kubelet.write(b"".join(b"%0999d\n" % number for number in range(4_000)))
+    logs.store = BrokenStore(logs.store, 2)
+    await logs.collect(kubelet)
+    await check(logs, kubelet)
+    assert logs.store.asked > 2
+    [summary] = await logs.rows.find_logs(KEY.run_id)
+    assert all(block.object_name for block in await logs.rows.list_blocks(summary.log_id))
+
+
+async def test_collect__large_log__objects_and_no_rows(logs):
+    kubelet = FakeKubelet()
+    kubelet.write(b"".join(b"%099d\n" % number for number in range(50_000)))
+    summary = await logs.collect(kubelet)
+    await check(logs, kubelet)
+    blocks = await logs.rows.list_blocks(summary.log_id)
+    assert all(block.object_name for block in blocks)
+    assert len(blocks) <= 6
+
+
+async def test_collect__many_small_appends__rows_are_put_together(logs):
+    kubelet, ended = FakeKubelet(), asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(logs.collect(kubelet, ended))
+        for number in range(40):
+            kubelet.write(b"line %d\n" % number)
+            await asyncio.sleep(0.06)
+        kubelet.end()
+        ended.set()
+    await check(logs, kubelet)
+    [summary] = await logs.rows.find_logs(KEY.run_id)
+    assert len(await logs.rows.list_blocks(summary.log_id)) == 1

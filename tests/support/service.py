@@ -1,0 +1,143 @@
+"""The service as its users have it: a process of `podrun serve`, which tests start, stop, kill and start again on the same data."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+_ADDRESS = re.compile(r"^podrun serves (http://\S+);", re.MULTILINE)
+#: What a healthy service never writes. What it says when it is killed at the wrong moment is no fault of it.
+_FAULTS = re.compile(r"level=(error|critical)|Traceback|never retrieved|was destroyed but it is pending")
+
+
+class ServiceProcess:
+    """One installation: a folder with database, logs and local pods, and at most one process that serves it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        pods: str,
+        *,
+        namespaces: Sequence[str] = (),
+        database_url: str | None = None,
+        kubeconfig: Path | None = None,
+        settings: dict[str, str] | None = None,
+    ) -> None:
+        """`settings` are further `PODRUN_*` without their prefix. Nothing runs yet."""
+        self.folder, self.pods, self.namespaces = folder, pods, tuple(namespaces)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("PODRUN_")}
+        if kubeconfig is not None:
+            self._environment["KUBECONFIG"] = str(kubeconfig)
+        given = {
+            "DATABASE_URL": database_url or f"sqlite+aiosqlite:///{folder}/podrun.db",
+            "LOGS_URL": str(folder / "logs"),
+            "LOCAL_PODS_DIR": str(folder / "pods"),
+            "PODS": pods,
+            "NAMESPACES": ",".join(namespaces),
+            "PORT": "0",
+        }
+        for name, value in (given | (settings or {})).items():
+            self._environment[f"PODRUN_{name}"] = value
+        self._process: subprocess.Popen[bytes] | None = None
+        self._said: list[Path] = []
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def url(self) -> str:
+        """Where the process that runs now is called."""
+        found = _ADDRESS.search(self._said[-1].read_text(errors="replace"))
+        assert found is not None, f"the service did not say where it listens\n{self.text()}"
+        return found[1]
+
+    def text(self) -> str:
+        """What its processes have written, each under its number."""
+        return "".join(f"-- process {n}\n{path.read_text(errors='replace')}" for n, path in enumerate(self._said, 1))
+
+    def faults(self) -> list[str]:
+        """Lines that no service should ever write."""
+        return [line for line in self.text().splitlines() if _FAULTS.search(line)]
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start a process on the data that is there; with `wait`, until it takes runs."""
+        assert not self.is_running, "it runs already"
+        self._said.append(self.folder / f"stderr.{len(self._said) + 1}")
+        with self._said[-1].open("wb") as said:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "podrun.cli", "serve"],
+                stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=self._environment, cwd=self.folder,
+                start_new_session=True,
+            )  # fmt: skip
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self, seconds: float = START_SECONDS) -> None:
+        """Wait until /readyz says that it takes runs."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            assert self.is_running, f"the service ended\n{self.text()}"
+            if self.is_ready():
+                return
+            time.sleep(0.02)
+        raise AssertionError(f"the service was not ready after {seconds} s\n{self.text()}")
+
+    def is_ready(self) -> bool:
+        """Whether it takes runs."""
+        if _ADDRESS.search(self._said[-1].read_text(errors="replace")) is None:
+            return False
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).is_success
+        except httpx.TransportError:
+            return False
+
+    def kill(self) -> None:
+        """End the process as a power cut would. Its pods go on."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(STOP_SECONDS)
+
+    def terminate(self) -> int:
+        """End the process as an upgrade does, and return its exit code. Its pods go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            return self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise AssertionError(f"the service did not end within {STOP_SECONDS} s of SIGTERM\n{self.text()}") from None
+
+    def close(self) -> None:
+        """Cancel what still runs, so that no pod stays behind, then end the process."""
+        if not self.is_running:
+            return
+        try:
+            self._cancel_all()
+        finally:
+            self.terminate()
+
+    def _cancel_all(self) -> None:
+        deadline = time.monotonic() + 30
+        with httpx.Client(base_url=f"{self.url}/api/v1", timeout=30, trust_env=False) as client:
+            while time.monotonic() < deadline:
+                items = client.get("/runs", params={"limit": 1000}).json()["items"]
+                open_runs = [run["id"] for run in items if not run["is_finished"]]
+                for run_id in open_runs:
+                    client.post(f"/runs/{run_id}/cancel", json={"reason": "the test is over"})
+                if not open_runs:
+                    return
+                time.sleep(0.2)

@@ -1,0 +1,57 @@
+"""Every error of the service has its answer, and what has none says nothing."""
+
+from __future__ import annotations
+
+import inspect
+import json
+
+import pytest
+import structlog
+from sqlalchemy.exc import OperationalError
+
+from app.api.problems import PROBLEMS, error_response
+from app.domain import errors
+from app.domain.errors import Fault
+
+#: What never reaches a user's request: start-up, executor, pods.
+_INNER = {
+    errors.PodrunError, errors.LeaseExpired, errors.DatabaseMismatch, errors.ServiceAlreadyRunning, errors.PodRefused,
+    errors.PodDeferred, errors.LogUnavailable, errors.ClusterConfigInvalid,
+}  # fmt: skip
+
+
+def test_problems__each_error_that_users_may_meet__has_an_answer() -> None:
+    ours = {one for _, one in inspect.getmembers(errors, inspect.isclass) if issubclass(one, errors.PodrunError)}
+    assert ours - _INNER <= set(PROBLEMS)
+    assert len({kind.type for kind in PROBLEMS.values()}) >= len(ours - _INNER)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "faults"),
+    [
+        (errors.NotFound("run", "x"), 404, None),
+        (errors.InvalidBody([Fault("/workflow/a~1b", "is wrong")]), 422, [{"pointer": "/workflow/a~1b", "detail": "is wrong"}]),
+        (errors.InvalidWorkflow([Fault("", "is wrong")]), 422, [{"pointer": "", "detail": "is wrong"}]),
+        (errors.InvalidParameter("limit", "is wrong"), 422, [{"parameter": "limit", "detail": "is wrong"}]),
+        (errors.IdempotentRunDeleted("k", "x"), 410, None),
+    ],
+)
+def test_error_response__a_known_error__is_told(error: Exception, status: int, faults: object) -> None:
+    answer = error_response(error)
+    body = json.loads(bytes(answer.body))
+    assert (answer.status_code, body["status"], body.get("errors")) == (status, status, faults)
+    assert answer.media_type == "application/problem+json"
+    assert body["detail"] == str(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ValueError("secret"), 500), (OperationalError("SELECT secret", {}, OSError("secret")), 503)]
+)
+def test_error_response__the_inside__is_logged_and_not_told(error: Exception, status: int) -> None:
+    with structlog.testing.capture_logs() as entries:
+        answer = error_response(error)
+    body = json.loads(bytes(answer.body))
+    assert answer.status_code == status
+    assert "secret" not in bytes(answer.body).decode()
+    assert [entry["instance"] for entry in entries] == [body["instance"]]
+    assert ("Retry-After" in answer.headers) == (status == 503)

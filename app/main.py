@@ -17,11 +17,11 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 from uuid_utils import uuid4, uuid7
 
@@ -36,8 +36,6 @@ from app.executor.slots import Slots
 from app.logs.collector import LogCollector
 from app.logs.reader import LogReader
 from app.logs.store import LogStore
-from app.pods.kubernetes.backend import KubernetesBackend
-from app.pods.kubernetes.cluster import load_cluster
 from app.pods.local.backend import LocalBackend
 from app.runs.logs import RunLogs
 from app.runs.service import Runs
@@ -50,6 +48,9 @@ from app.storage.lock import sole_service
 from app.storage.logs import LogRows
 from app.storage.notifications import listen
 from app.storage.writer import Writer
+
+if TYPE_CHECKING:
+    from app.pods.kubernetes.backend import KubernetesBackend
 
 #: Streams that do not end by themselves when told to stop are cut after this.
 SHUTDOWN_SECONDS = 5
@@ -120,7 +121,9 @@ async def _open_database(settings: Settings) -> AsyncIterator[Database]:
 async def _make_backend(settings: Settings, instance: str) -> KubernetesBackend | LocalBackend:
     if settings.pods_kind() is PodsKind.LOCAL:
         return LocalBackend(Path(settings.local_pods_dir), instance, settings.namespaces or ("default",))
-    return KubernetesBackend(await load_cluster(), instance=instance, namespaces=settings.namespaces)
+    from app.pods.kubernetes.backend import KubernetesBackend  # noqa: PLC0415 - it costs most of a second and 70 MB
+
+    return await KubernetesBackend.open(instance=instance, namespaces=settings.namespaces)
 
 
 @asynccontextmanager
@@ -134,9 +137,9 @@ async def _background(coroutine: Any, name: str) -> AsyncIterator[None]:
             running.cancel()
 
 
-def create_app(settings: Settings, stopping: asyncio.Event | None = None) -> FastAPI:
-    """The service as an ASGI app; its lifespan opens and closes everything. `stopping` set: streams end."""
-    return create_api(settings, lambda: open_services(settings), stopping or asyncio.Event())
+def create_app(settings: Settings) -> FastAPI:
+    """The service as an ASGI app, for a server of the caller's own; its lifespan opens and closes everything."""
+    return create_api(settings, lambda: open_services(settings), asyncio.Event())
 
 
 class _Server(uvicorn.Server):
@@ -145,32 +148,39 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, stopping: asyncio.Event, *, catch_signals: bool) -> None:
         super().__init__(config)
         self._stopping, self._catch_signals = stopping, catch_signals
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        self._loop = asyncio.get_running_loop()
-        await super().serve(sockets)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._stopping.set)
-        super().handle_exit(sig, frame)
+        self.was_interrupted = False
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        with super().capture_signals() if self._catch_signals else contextlib.nullcontext():
+        """Stop on SIGTERM and SIGINT, once; uvicorn would raise the signal again after that, and so never end with 0."""
+        if not self._catch_signals:
             yield
+            return
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self.stop, signum)
+        try:
+            yield
+        finally:
+            for signum in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(signum)
 
-    def stop(self) -> None:
-        """Stop as on SIGTERM."""
-        self.handle_exit(signal.SIGTERM, None)
+    def stop(self, signum: int = signal.SIGTERM) -> None:
+        """Stop: streams end first, a second SIGINT cuts them. In the event loop's thread."""
+        self.was_interrupted = self.was_interrupted or signum == signal.SIGINT
+        self._stopping.set()
+        self.handle_exit(signum, None)
 
 
-def _make_server(settings: Settings, *, catch_signals: bool) -> _Server:
+def _make_server(settings: Settings, services: Services, *, catch_signals: bool) -> _Server:
     stopping = asyncio.Event()
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Services]:
+        yield services
+
     config = uvicorn.Config(
-        create_app(settings, stopping),
-        loop="uvloop",
+        create_api(settings, opened, stopping),
         http="httptools",
         ws="websockets-sansio",
         ws_per_message_deflate=False,
@@ -216,31 +226,40 @@ def serve(settings: Settings) -> None:
 
     Raises:
         PodrunError, ValueError, OSError: it could not start; the message says why.
+        KeyboardInterrupt: it was stopped by SIGINT.
     """
     configure_logging()
     gc.set_threshold(*GC_THRESHOLD)
-    kind = settings.pods_kind()
-    with listening_socket(settings) as listening:
-        where = "processes of this machine" if kind is PodsKind.LOCAL else "Kubernetes"
+    with listening_socket(settings) as listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        if runner.run(_serve(settings, listening)):
+            raise KeyboardInterrupt
+
+
+async def _serve(settings: Settings, listening: socket.socket) -> bool:
+    """Whether SIGINT ended it. The services are opened first, so that what is wrong with them is told as it is."""
+    async with open_services(settings) as services:
+        gc.freeze()
+        kind = settings.pods_kind()
+        where = "processes of this machine" if kind is PodsKind.LOCAL else "the cluster"
         print(f"podrun serves {url_of(listening)}; pods: {kind} ({where})", file=sys.stderr, flush=True)  # noqa: T201
-        server = _make_server(settings, catch_signals=True)
-        server.run(sockets=[listening])
-        if not server.started:
-            raise SystemExit(3)  # the lifespan failed, and said why
+        server = _make_server(settings, services, catch_signals=True)
+        await server.serve(sockets=[listening])
+        return server.was_interrupted
 
 
 @asynccontextmanager
 async def running_service(settings: Settings) -> AsyncIterator[str]:
-    """A service in this process and event loop, for as long as the block runs; gives its URL. Signals are the caller's."""
+    """A service in this process and event loop, for as long as the block runs; gives its URL. Signals are the caller's.
+
+    Raises:
+        PodrunError, ValueError, OSError: it could not start; the message says why.
+    """
     with listening_socket(settings) as listening:
-        server = _make_server(settings, catch_signals=False)
-        async with asyncio.TaskGroup() as group:
+        async with open_services(settings) as services, asyncio.TaskGroup() as group:
+            server = _make_server(settings, services, catch_signals=False)
             serving = group.create_task(server.serve(sockets=[listening]), name="server")
-            while not server.started:
-                if serving.done():
-                    raise RuntimeError("the service could not start, see its log")
-                await asyncio.sleep(0.01)
             try:
                 yield url_of(listening)
             finally:
                 server.stop()
+                await asyncio.wait([serving])  # before the group, which would cancel it

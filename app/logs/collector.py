@@ -217,13 +217,13 @@ class _Collection:
         rest = parser.finish() if self._waiting_since is not None else None
         if rest:
             await self._add(rest, skipper, 0.0, follow)
+        opened.new_bytes, opened.came_back = self._tail.end_byte - before, skipper.came_back
+        if not opened.new_bytes and skipper.some_came_back and not skipper.came_back:
+            opened.clean = False  # it was cut off before the last line stored, however cleanly
         if not opened.gone:
             now = asyncio.get_running_loop().time()
             idle = 0.0 if self._waiting_since is None else now - self._waiting_since
             self._at_end = opened.clean and (not follow or not self._lag.is_behind or idle >= FLOWING_SECONDS)
-        opened.new_bytes, opened.came_back = self._tail.end_byte - before, skipper.came_back
-        if not opened.new_bytes and skipper.some_came_back and not skipper.came_back:
-            opened.clean = False  # it was cut off before the last line stored, however cleanly
         return opened
 
     async def _store_all(self, chunks: AsyncIterator[bytes], parser: LineParser, skipper: Skipper, follow: bool) -> None:

@@ -39,7 +39,7 @@ class Walk(Protocol):
         """What there is from where it stands; stands behind each when the next is asked for."""
 
     def hold_back(self, byte: int) -> bool:
-        """Stand at an earlier byte of the span given last, the last one of its log: its rest is not for now. Whether it does."""
+        """Stand at an earlier byte of the log's last span, whose rest is not for now. False: it can't be held back."""
 
     @property
     def is_final(self) -> bool:

@@ -104,7 +104,7 @@ class Api:
         task: Json = {}
         try:
             async with asyncio.timeout(seconds):
-                while any((task := await self.task(run_id, name)).get(key) != value for key, value in wanted.items()):
+                while not wanted.items() <= (task := await self.task(run_id, name)).items():
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             raise AssertionError(f"{name} is not {wanted} after {seconds} s: {json.dumps(task, indent=1)}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,9 +16,15 @@ import httpx
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
-_ADDRESS = re.compile(r"^podrun serves (http://\S+);", re.MULTILINE)
 #: What a healthy service never writes. What it says when it is killed at the wrong moment is no fault of it.
 _FAULTS = re.compile(r"level=(error|critical)|Traceback|never retrieved|was destroyed but it is pending")
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody has."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class ServiceProcess:
@@ -45,10 +52,11 @@ class ServiceProcess:
             "LOCAL_PODS_DIR": str(folder / "pods"),
             "PODS": pods,
             "NAMESPACES": ",".join(namespaces),
-            "PORT": "0",
+            "PORT": str(free_port()),
         }
         for name, value in (given | (settings or {})).items():
             self._environment[f"PODRUN_{name}"] = value
+        self.url = f"http://127.0.0.1:{given['PORT']}"  #: the same for all its processes
         self._process: subprocess.Popen[bytes] | None = None
         self._said: list[Path] = []
 
@@ -56,13 +64,6 @@ class ServiceProcess:
     def is_running(self) -> bool:
         """Whether its process is there."""
         return self._process is not None and self._process.poll() is None
-
-    @property
-    def url(self) -> str:
-        """Where the process that runs now is called."""
-        found = _ADDRESS.search(self._said[-1].read_text(errors="replace"))
-        assert found is not None, f"the service did not say where it listens\n{self.text()}"
-        return found[1]
 
     def text(self) -> str:
         """What its processes have written, each under its number."""
@@ -97,8 +98,6 @@ class ServiceProcess:
 
     def is_ready(self) -> bool:
         """Whether it takes runs."""
-        if _ADDRESS.search(self._said[-1].read_text(errors="replace")) is None:
-            return False
         try:
             return httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).is_success
         except httpx.TransportError:

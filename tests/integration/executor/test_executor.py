@@ -31,6 +31,7 @@ from app.storage.runs import find_run, list_attempts, list_events, list_tasks, r
 from app.storage.writer import Change, Writer
 from tests.integration.storage.rows import NOW, new_run, run_row
 from tests.support.fake_pods import FakePods
+from tests.support.waiting import until
 
 SECONDS = 20.0
 
@@ -71,6 +72,17 @@ class Bench:
         row = await self.database.read(lambda session: find_run(session, run_id))
         assert row is not None
         return row
+
+    async def recorded(self, run_id: str) -> None:
+        """Wait until the first attempt's pod is recorded."""
+        async with asyncio.timeout(SECONDS):
+            with self.broker.subscribe(run_topic(run_id)) as subscription:
+                while True:
+                    subscription.clear()
+                    attempts = await self.database.read(lambda session: list_attempts(session, run_id))
+                    if attempts and attempts[0].pod_uid is not None:
+                        return
+                    await subscription.wait(SECONDS)
 
     async def finished(self, run_id: str) -> RunRow:
         async with asyncio.timeout(SECONDS):
@@ -129,14 +141,12 @@ async def test_executor__another_one_takes_the_run__the_first_writes_and_creates
     bench.pods.ends_at_once = False
     async with bench.executor("first") as first:
         run_id = await bench.submit(1, {"name": "a"}, {"name": "b", "depends_on": ["a"]})
-        while not bench.pods.created:
-            await asyncio.sleep(0.01)
+        await until(lambda: bench.pods.created)
         claims = await bench.database.write(lambda connection: claim_runs(connection, "second", 10, take_all=True))
         assert [claim.run_id for claim in claims] == [run_id]
         before = await bench.run(run_id)
         bench.pods.end(AttemptKey(run_id, "a", 1))
-        while first.active_runs:
-            await asyncio.sleep(0.01)
+        await until(lambda: not first.active_runs)
         after = await bench.run(run_id)
     assert (after.version, after.owner) == (before.version, "second")
     assert [key.task for key in bench.pods.created] == ["a"]
@@ -147,8 +157,7 @@ async def test_executor__stopped_and_started__adopts_the_pod_and_goes_on(bench: 
     bench.pods.ends_at_once = False
     async with bench.executor("first"):
         run_id = await bench.submit(1, {"name": "a"}, {"name": "b", "depends_on": ["a"]})
-        while not bench.pods.created:
-            await asyncio.sleep(0.01)
+        await until(lambda: bench.pods.created)
     assert (await bench.run(run_id)).owner is None
     bench.pods.end(AttemptKey(run_id, "a", 1))
     bench.pods.ends_at_once = True
@@ -161,8 +170,8 @@ async def test_executor__pod_gone_while_it_was_away__pod_lost_and_not_created_ag
     bench.pods.ends_at_once = False
     async with bench.executor("first"):
         run_id = await bench.submit(1, {"name": "a", "image": "busybox:1"})
-        while not bench.pods.created or (await bench.database.read(lambda s: list_attempts(s, run_id)))[0].pod_uid is None:
-            await asyncio.sleep(0.01)
+        await until(lambda: bench.pods.created)
+        await bench.recorded(run_id)
     bench.pods.pods.clear()
     bench.pods.ends_at_once = True
     async with bench.executor("second"):
@@ -177,12 +186,10 @@ async def test_executor__cancel_asked_in_the_database__heard(bench: Bench) -> No
     bench.pods.ends_at_once = False
     async with bench.executor():
         run_id = await bench.submit(1, {"name": "a"})
-        while not bench.pods.created:
-            await asyncio.sleep(0.01)
+        await until(lambda: bench.pods.created)
         asked = Change(call=lambda c: request_cancel(c, run_id, NOW, "enough", force=False), topics=(INTENTS,))
         await bench.writer.commit(asked)
-        while not bench.pods.deleted:
-            await asyncio.sleep(0.01)
+        await until(lambda: bench.pods.deleted)
         ref = bench.pods.deleted[0]
         assert ref.name.startswith("a-")
         run = await bench.run(run_id)

@@ -27,11 +27,10 @@ async def test_sole_service__the_other_goes__this_one_goes_on(tmp_path: Path) ->
         async with sole_service(database, wait_seconds=10):
             entered.set()
 
-    async with asyncio.TaskGroup() as group:
-        async with sole_service(database):
-            group.create_task(second())
-            await asyncio.sleep(0.15)
-            assert not entered.is_set()
+    async with asyncio.TaskGroup() as group, sole_service(database):
+        group.create_task(second())
+        await asyncio.sleep(0.15)
+        assert not entered.is_set()
     assert entered.is_set()
 
 

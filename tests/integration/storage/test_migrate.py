@@ -3,10 +3,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from sqlalchemy import text
-
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import text
+
 from app.domain.errors import DatabaseMismatch
 from app.storage import migrate
 from app.storage.database import Database, open_database

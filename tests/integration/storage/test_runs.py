@@ -46,14 +46,14 @@ async def test_list_runs__filters__all_must_match(database: Database, writer: Wr
     assert await _numbers(database, workflow="none") == ([], None)
 
 
-async def test_list_runs__few_of_many_match__short_page_with_a_cursor(database: Database, writer: Writer) -> None:
+async def test_list_runs__few_of_many_match__short_page_with_a_cursor(database: Database) -> None:
     for start in range(1, 5201, 650):
         await database.write(
             lambda connection, start=start: connection.execute(
                 new_run(1).rows[0][0], [run_row(number) for number in range(start, start + 650)]
             )
         )
-    found, cursor = await _numbers(database, matches=lambda labels: bool(labels), limit=10)
+    found, cursor = await _numbers(database, matches=bool, limit=10)
     assert (found, cursor) == ([], run_id(201))
     found, cursor = await _numbers(database, matches=lambda labels: not labels, limit=500, before_id=cursor)
     assert (len(found), found[0], cursor) == (200, 200, None)

@@ -81,7 +81,7 @@ async def test_commit__bug_in_one_call__the_batch_is_tried_one_by_one(database: 
     assert await _version(database, FIRST) == 1
 
 
-async def test_commit__lazy__an_urgent_one_takes_it_along(database: Database, writer: Writer) -> None:
+async def test_commit__lazy__an_urgent_one_takes_it_along(writer: Writer) -> None:
     await writer.commit(new_run(1))
     before = writer.commits
     lazy = writer.post(Change(rows=[(TOUCH_RUN, {"b_run_id": FIRST})]), urgent=False)
@@ -114,7 +114,7 @@ async def test_history__many_writers__ids_are_read_in_the_order_of_their_commits
     async with Writer(database, broker) as other, asyncio.TaskGroup() as group:
         tasks = [group.create_task(write(writer, "a")), group.create_task(write(other, "b"))]
         while not all(task.done() for task in tasks) or len(seen) < 40:
-            rows = await database.read(lambda session: list_events(session, FIRST, after, 100))
+            rows = await database.read(lambda session, after=after: list_events(session, FIRST, after, 100))
             seen += [row.message for row in rows]
             after = rows[-1].id or 0 if rows else after
             await asyncio.sleep(0)

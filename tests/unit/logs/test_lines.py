@@ -1,4 +1,5 @@
 from array import array
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -34,7 +35,7 @@ def test_line_parser__any_cuts__bytes_and_times_as_printed(lines, ends, cuts):
     if lines and not ends:
         printed = printed[:-1]
     places = sorted({0, len(printed), *[min(cut, len(printed)) for cut in cuts]})
-    text, times = parse([printed[a:b] for a, b in zip(places, places[1:], strict=False)])
+    text, times = parse([printed[a:b] for a, b in pairwise(places)])
     expected = b"".join(text + b"\n" for _, text in lines)
     if lines and not ends:
         expected = expected[:-1]

@@ -1,4 +1,5 @@
 from array import array
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,7 +41,7 @@ def test_skipper__cut_and_opened_again_anywhere__every_byte_once(lines, final_ne
         chunks = sorted({0, cut, *data.draw(st.lists(st.integers(0, cut), max_size=3))})
         parser = LineParser(end.last_time, resumed=end.since() is not None)
         skipper = end.skipper()
-        pieces = [parser.feed(stream[a:b]) for a, b in zip(chunks, chunks[1:], strict=False)]
+        pieces = [parser.feed(stream[a:b]) for a, b in pairwise(chunks)]
         for piece in (*pieces, parser.finish()):
             new = skipper.feed(piece) if piece else None
             if new:

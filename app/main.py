@@ -185,6 +185,7 @@ def _make_server(settings: Settings, services: Services, *, catch_signals: bool)
         ws="websockets-sansio",
         ws_per_message_deflate=False,
         ws_max_size=65_536,
+        ws_ping_interval=None,  # the streams have pings and a limit of their own: a slow reader is not cut as a dead one
         access_log=False,
         log_config=None,
         server_header=False,

@@ -224,7 +224,6 @@ def cancel_requested(state: RunState, reason: str, out: Decisions, *, force: boo
     state.cancel_forced = state.cancel_forced or force
     if state.phase.is_over or state.cancel_reason is not None:
         return
-    out.say(state, EventType.CANCEL, message=reason)
     task_flow.cancel(state, reason, out)
 
 

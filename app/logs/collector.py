@@ -17,6 +17,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeAlias, cast
 
 import structlog
 
@@ -25,7 +26,7 @@ from app.domain.logs import LogGap, LogKey, LogSummary, StoredBlock
 from app.domain.pods import PodRef
 from app.logs.lines import LineParser, Stretch, line_offset
 from app.logs.port import LogSource, LogWriter
-from app.logs.resume import FLOWING_SECONDS, LOST_FILE_NANOS, SECOND, Lag, Skipper, StoredEnd
+from app.logs.resume import FLOWING_SECONDS, LOST_FILE_NANOS, MAX_BACK_SECONDS, SECOND, Lag, Skipper, StoredEnd
 from app.logs.store import LogStore
 from app.logs.tail import LogTail
 
@@ -44,7 +45,10 @@ READ_SECONDS = 60.0  #: a read without follow that brings nothing for so long ha
 CONFIRM_READS = 3
 _WATCH_SECONDS = 5.0
 _ATTEMPTS = 5  # of a collection that fails without bringing anything
-_LAST_SECONDS_NANOS = 5 * SECOND
+_LAST_SECONDS_NANOS = (MAX_BACK_SECONDS + 4) * SECOND
+
+#: Sources are generators: closing one ends its request.
+_Chunks: TypeAlias = AsyncGenerator[bytes, None]
 
 _logger = structlog.get_logger(__name__)
 
@@ -151,7 +155,7 @@ class _Collection:
         while not self._abandoned.is_set():
             had_ended = self._ended.is_set()
             was_at_end = self._at_end if not unconfirmed else was_at_end
-            opened = await self._open(follow=not had_ended)
+            opened = await self._open(follow=not had_ended, failures=failures)
             if opened.gone:
                 break
             now = asyncio.get_running_loop().time()
@@ -189,18 +193,23 @@ class _Collection:
         except TimeoutError:
             pass
 
-    async def _open(self, *, follow: bool) -> _Opened:
-        """Open the log from where the stored one ends, and store what is new until the stream ends."""
-        since, before, opened = self._end.since(), self._tail.end_byte, _Opened()
+    async def _open(self, *, follow: bool, failures: int) -> _Opened:
+        """Open the log from where the stored one ends, and store what is new until the stream ends.
+
+        After failures from a second or more earlier: where a long line stands across the beginning of a second, the kubelet
+        begins with its rest, without a stamp, which a backend can't tell from an excuse.
+        """
+        back = min(failures, MAX_BACK_SECONDS)
+        since, before, opened = self._end.since(back), self._tail.end_byte, _Opened()
         from_at = None if since is None else datetime.fromtimestamp(since, UTC)
         open_log = self._source.follow_log if follow else self._source.read_log
         parser = LineParser(self._end.last_time, resumed=since is not None)
-        skipper = self._end.skipper()
+        skipper = self._end.skipper(back)
         self._lag.opened(self._clock())
         async with asyncio.TaskGroup() as group:
             cut = asyncio.timeout(None)
             try:
-                async with cut, aclosing(_closable(open_log(self._ref, self._container, from_at))) as chunks:
+                async with cut, aclosing(cast("_Chunks", open_log(self._ref, self._container, from_at))) as chunks:
                     watcher = group.create_task(self._cut_when_silent(cut, follow), name="log silence")
                     try:
                         await self._store_all(chunks, parser, skipper, follow)
@@ -303,17 +312,6 @@ def _count_back(stored: list[StoredBlock]) -> int:
         if lines and row.last_time < stored[0].last_time - _LAST_SECONDS_NANOS:
             return number
     return len(stored)
-
-
-async def _closable(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """The same chunks; closing this closes the source, where it can be closed."""
-    try:
-        async for chunk in chunks:
-            yield chunk
-    finally:
-        close = getattr(chunks, "aclose", None)
-        if close is not None:
-            await close()
 
 
 def _at(time_ns: int | None) -> datetime | None:

@@ -39,7 +39,8 @@ FLOWING_SECONDS = 2.0
 #: Clocks that differ by more are not believed: an old log that is read late would look like a clock that is late.
 _MAX_SKEW_NANOS = 10 * SECOND
 _LAST_LINES = 16
-_KEPT_NANOS = 5 * SECOND
+MAX_BACK_SECONDS = 3
+_KEPT_NANOS = (MAX_BACK_SECONDS + 3) * SECOND
 _MIN_KEPT = 1024
 
 
@@ -71,21 +72,21 @@ class StoredEnd:
         """Count so many more bytes of the unfinished line, without looking at them."""
         self.unfinished_bytes += size
 
-    def since(self) -> int | None:
-        """The second (since 1970) from which to open the log again; None: from its start."""
+    def since(self, back_seconds: int = 0) -> int | None:
+        """The second (since 1970) from which to open the log again, or one up to `MAX_BACK_SECONDS` earlier; None: its start."""
         if not self._times:
             return None
-        return (min(self._times[-_LAST_LINES:]) - SECOND) // SECOND
+        return (min(self._times[-_LAST_LINES:]) - SECOND) // SECOND - back_seconds
 
-    def skipper(self) -> Skipper:
+    def skipper(self, back_seconds: int = 0) -> Skipper:
         """What sorts out a stream that is opened from `since`."""
-        since = (self.since() or 0) * SECOND
+        since = (self.since(back_seconds) or 0) * SECOND
         counts = Counter(time for time in self._times if time >= since)
         return Skipper(counts, self.last_time, max(self._times, default=0) + SECOND, self.unfinished_bytes)
 
     def _trim(self) -> None:
         """Forget lines that `since` can't reach: they are older, and so is all before them, but for some milliseconds."""
-        oldest = min(self._largest - _KEPT_NANOS, min(self._times[-_LAST_LINES:]) - 3 * SECOND)
+        oldest = min(self._largest - _KEPT_NANOS, min(self._times[-_LAST_LINES:]) - _KEPT_NANOS)
         low, high = 0, len(self._times) - _MIN_KEPT
         while low < high:
             middle = (low + high) // 2

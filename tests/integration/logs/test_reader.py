@@ -94,7 +94,8 @@ async def test_lines__all__numbers_times_and_bytes(logs, log):
 
 
 @pytest.mark.parametrize("task", ["a", None])
-async def test_lines__resumed_at_every_cursor__nothing_lost_nothing_repeated(logs, log, task):
+@pytest.mark.usefixtures("log")
+async def test_lines__resumed_at_every_cursor__nothing_lost_nothing_repeated(logs, task):
     other = Appended(logs, KEY._replace(task="b"))
     await other.append(b"b one\n")
     await other.seal()
@@ -103,7 +104,8 @@ async def test_lines__resumed_at_every_cursor__nothing_lost_nothing_repeated(log
         assert await logs.items(task=task, cursor=item.cursor) == items[number + 1 :]
 
 
-async def test_lines__read_in_pages__same_as_at_once(logs, log):
+@pytest.mark.usefixtures("log")
+async def test_lines__read_in_pages__same_as_at_once(logs):
     items, cursor, expected = [], None, await logs.items()
     while True:
         page = await logs.items(cursor=cursor, limit=2)
@@ -141,7 +143,8 @@ async def test_lines__tail__the_last_lines(logs, log, tail, task):
     assert joined(items) == b"\n".join(whole[9 - min(tail, 9) :])
 
 
-async def test_lines__from_line__begins_there(logs, log):
+@pytest.mark.usefixtures("log")
+async def test_lines__from_line__begins_there(logs):
     for line in range(9):
         items = [item for item in await logs.items(from_line=line) if isinstance(item, LogLine)]
         assert items[0].line == line
@@ -149,7 +152,8 @@ async def test_lines__from_line__begins_there(logs, log):
     assert [item for item in await logs.items(from_line=9) if isinstance(item, LogLine)] == []
 
 
-async def test_lines__grep__literal_and_with_cursors(logs, log):
+@pytest.mark.usefixtures("log")
+async def test_lines__grep__literal_and_with_cursors(logs):
     items = [item for item in await logs.items(grep="e") if isinstance(item, LogLine)]
     assert [(item.line, item.text) for item in items] == [
         (0, b"zero"), (1, b"one"), (3, b"three"), (5, b"ve"), (7, b"seven"), (8, b"eight"),
@@ -183,13 +187,15 @@ async def test_lines__unfinished_line__held_back_until_sealed(logs):
 
 
 @pytest.mark.parametrize("cursor", ["x", "l1", "l1.2.3.4", "l1.-1", "l999.0", "l1.999999999", "r0.1.1", "l1.9" + "9" * 40])
-async def test_lines__foreign_cursor_of_a_task__invalid(logs, log, cursor):
+@pytest.mark.usefixtures("log")
+async def test_lines__foreign_cursor_of_a_task__invalid(logs, cursor):
     with pytest.raises(InvalidCursor):
         await logs.items(cursor=cursor)
 
 
 @pytest.mark.parametrize("cursor", ["x", "r1.2", "l1.0", "r0.77.0", "r0.1.999999", "r0.2.3"])
-async def test_lines__foreign_cursor_of_a_run__invalid(logs, log, cursor):
+@pytest.mark.usefixtures("log")
+async def test_lines__foreign_cursor_of_a_run__invalid(logs, cursor):
     with pytest.raises(InvalidCursor):
         await logs.items(task=None, cursor=cursor)
 

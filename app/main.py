@@ -86,7 +86,6 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             launcher=launcher,
             slots=Slots(settings.max_parallel_pods),
             collector=LogCollector(backend, log_rows, log_store),
-            log_writer=log_rows,
             clock=Clock(),
             instance=instance,
             default_namespace=backend.namespaces[0],

@@ -15,7 +15,6 @@ from app.domain.events import EventType
 from app.domain.phases import Phase, RunPhase
 from app.domain.run_state import RunState, TaskState
 
-
 Outcome = tuple[Phase, str, str]  #: phase, reason, message
 
 

@@ -58,7 +58,5 @@ def _end(connection: Connection, run_id: str, now: datetime, message: str) -> li
     connection.execute(  # a run that had its outcome keeps it: what failed was what comes after
         runs.update().where(is_run, runs.c.phase.in_(unfinished)).values(phase=RunPhase.ERROR.value, **ended)
     )
-    connection.execute(
-        runs.update().where(is_run).values(is_finished=True, task_phases=phases, version=runs.c.version + 1)
-    )
+    connection.execute(runs.update().where(is_run).values(is_finished=True, task_phases=phases, version=runs.c.version + 1))
     return [PodRef(row.namespace, row.pod, row.pod_uid) for row in pods]

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -22,7 +21,7 @@ from app.domain import plan
 from app.domain.decisions import Decisions, Pair
 from app.domain.errors import PodDeferred, PodRefused
 from app.domain.events import EventType
-from app.domain.logs import LogGap, LogKey
+from app.domain.logs import LogKey
 from app.domain.phases import RunPhase
 from app.domain.pods import MAIN, AttemptKey, PodEvent, PodObservation, PodRef
 from app.domain.recovery import reconcile, recover
@@ -32,7 +31,6 @@ from app.executor.launcher import Launcher
 from app.executor.records import change_of, restore
 from app.executor.slots import Slots
 from app.logs.collector import LogCollector
-from app.logs.port import LogWriter
 from app.pods.manifest import build_pod
 from app.pods.port import PodBackend
 from app.storage.database import Database
@@ -57,7 +55,6 @@ class Environment:
     launcher: Launcher
     slots: Slots
     collector: LogCollector
-    log_writer: LogWriter
     clock: Clock
     instance: str
     default_namespace: str
@@ -75,7 +72,7 @@ class RunActor:
         self._held = 0  # slots
         self._ended: dict[AttemptKey, asyncio.Event] = {}
         self._collectors: dict[AttemptKey, asyncio.Task[None]] = {}
-        self._abandoned: set[AttemptKey] = set()
+        self._abandoned: dict[AttemptKey, asyncio.Event] = {}
         self._said: dict[str, int] = {}  # events of pods by their uid: how often they were counted when last recorded
         self._remarked: set[str] = set()
         self._labels: dict[str, str] = {}
@@ -178,8 +175,7 @@ class RunActor:
         for task, attempt in out.ended_logs:
             self._ended[state.key(task, attempt)].set()
         for task, attempt in out.abandoned_logs:
-            self._abandoned.add(state.key(task, attempt))
-            self._collectors[state.key(task, attempt)].cancel()
+            self._abandoned[state.key(task, attempt)].set()
         if out.is_empty and not (out.creates or out.deletes or out.strays):
             return
         manifests = [self._manifest(state, pair, out) for pair in out.creates]
@@ -264,6 +260,7 @@ class RunActor:
         key = state.key(task, attempt)
         ref = PodRef(attempt.namespace, attempt.pod, attempt.uid or "")
         ended = self._ended[key] = asyncio.Event()
+        self._abandoned[key] = asyncio.Event()
         if attempt.main_ended:
             ended.set()
         self._collectors[key] = group.create_task(self._follow(key, ref, ended), name=f"log {ref.name}")
@@ -272,24 +269,11 @@ class RunActor:
         """Collect main's log to its end, however that comes, and say so."""
         log_key = LogKey(key.run_id, key.task, key.attempt, MAIN)
         try:
-            try:
-                await self._env.collector.collect(log_key, self.epoch, ref, ended)
-            except asyncio.CancelledError:
-                if key not in self._abandoned:
-                    raise  # the actor stops; another one goes on from what is stored
-                await self._abandon(log_key)
+            await self._env.collector.collect(log_key, self.epoch, ref, ended, abandoned=self._abandoned[key])
             self.post(lambda state, out: plan.log_sealed(state, key, out))
         except Exception as error:  # noqa: BLE001 - it fails the actor, which is told from here
             self._failure = self._failure or error
             self._woken.set()
-
-    async def _abandon(self, key: LogKey) -> None:
-        """The node does not answer: what is stored is all that there will be."""
-        writer = self._env.log_writer
-        summary = await writer.open_log(key, self.epoch)
-        gap = LogGap(at_byte=summary.bytes, from_at=datetime.now(UTC), to_at=None, reason="the node does not answer")
-        await writer.add_gap(key, summary.log_id, self.epoch, gap)
-        await writer.seal_log(key, summary.log_id, self.epoch)
 
 
 def _nothing(_state: RunState, _out: Decisions) -> None:

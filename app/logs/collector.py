@@ -24,6 +24,7 @@ import structlog
 from app.domain.errors import LogUnavailable, OwnershipLost
 from app.domain.logs import LogGap, LogKey, LogSummary, StoredBlock
 from app.domain.pods import PodRef
+from app.logs.errors import LogStoreUnavailable
 from app.logs.lines import LineParser, Stretch, line_offset
 from app.logs.port import LogSource, LogWriter
 from app.logs.resume import FLOWING_SECONDS, LOST_FILE_NANOS, MAX_BACK_SECONDS, SECOND, Lag, Skipper, StoredEnd
@@ -44,7 +45,7 @@ READ_SECONDS = 60.0  #: a read without follow that brings nothing for so long ha
 #: So many reads that end before the last line stored, and bring nothing: that line is gone, the reads were not cut off.
 CONFIRM_READS = 3
 _WATCH_SECONDS = 5.0
-_ATTEMPTS = 5  # of a collection that fails without bringing anything
+_ATTEMPTS = 12  # of a collection that fails without bringing anything: about 40 s
 _LAST_SECONDS_NANOS = (MAX_BACK_SECONDS + 4) * SECOND
 
 #: Sources are generators: closing one ends its request.
@@ -86,6 +87,9 @@ class LogCollector:
                 return await collection.run(key, epoch, ref)
             except OwnershipLost:
                 raise
+            except LogStoreUnavailable as exc:  # what is stored can't be read just now: nothing is lost by waiting
+                _logger.warning("collecting a log waits", run=key.run_id, task=key.task, reason=str(exc))
+                await asyncio.sleep(RETRY_SECONDS[1])
             except Exception as exc:  # the index's errors have no base that is known here
                 failures = 1 if collection.stored_bytes > stored else failures + 1
                 stored = collection.stored_bytes

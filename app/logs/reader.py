@@ -20,7 +20,7 @@ from app.logs.walks import LogWalk, Pass, RunWalk, Walk
 __all__ = ["End", "Follow", "Gap", "Lines", "LogFrame", "LogLine", "LogQuery", "LogReader", "WakeUps"]
 
 FRAME_BYTES = 200_000  #: of text, and what each line adds to it as JSON
-PIECE_BYTES = 64 * 1024  #: a longer line comes in several objects
+PIECE_BYTES = 40 * 1024  #: a longer line comes in several objects; as JSON each byte may become six
 PLAIN_BYTES = 256 * 1024  #: of one chunk of plain text
 _LINE_OVERHEAD_BYTES = 200
 #: Followers read the index this often at most, and at least, in case a wake-up was lost.
@@ -188,10 +188,11 @@ class _Filters:
 def _pieces(
     span: Span, byte: int, number: int, time_ns: int, text: bytes, *, newline: bool = False, partial: bool = False
 ) -> Iterator[LogLine]:
-    """A long line in several objects."""
+    """A long line in several objects, none of which ends within a character."""
     key = span.log.key
-    for start in range(0, len(text), PIECE_BYTES):
-        end = min(len(text), start + PIECE_BYTES)
+    start = end = 0
+    while end < len(text):
+        start, end = end, _end_of_piece(text, end)
         is_last = end == len(text)
         yield LogLine(
             f"{span.prefix}{byte + end + (1 if is_last and newline else 0)}",
@@ -204,6 +205,14 @@ def _pieces(
             partial if is_last else True,
             is_last and newline,
         )
+
+
+def _end_of_piece(text: bytes, start: int) -> int:
+    end = min(len(text), start + PIECE_BYTES)
+    for back in range(4):  # UTF-8 continues a character with at most three bytes 10xxxxxx
+        if end == len(text) or text[end - back] & 0xC0 != 0x80:
+            return end - (back if end < len(text) else 0)
+    return end  # no UTF-8
 
 
 class _Prefixes:

@@ -73,7 +73,7 @@ class StoredEnd:
         self.unfinished_bytes += size
 
     def since(self, back_seconds: int = 0) -> int | None:
-        """The second (since 1970) from which to open the log again, or one up to `MAX_BACK_SECONDS` earlier; None: its start."""
+        """The second (since 1970) from which to open the log again, `MAX_BACK_SECONDS` earlier at most; None: its start."""
         if not self._times:
             return None
         return (min(self._times[-_LAST_LINES:]) - SECOND) // SECOND - back_seconds

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.service.conftest import MakeService
+from tests.service.conftest import KUBERNETES, MakeService
 from tests.support.api import PREFIX, Api, api_of
 from tests.support.cluster import wait_no_pods
 from tests.support.service import ServiceProcess
@@ -223,18 +223,17 @@ while at < len(data):
 
 
 @pytest.fixture(autouse=True)
-def _started_early(request: pytest.FixtureRequest, service: ServiceProcess) -> None:
-    """The first test on the cluster starts it, whichever that is."""
-    if service.pods == "kubernetes":
+def _started_early(request: pytest.FixtureRequest) -> None:
+    """The first test on the cluster starts it, whichever that is. Nothing rotates the log of a local pod."""
+    if "service" in request.fixturenames and request.getfixturevalue("service").pods == "kubernetes":
         request.getfixturevalue("long_log")
 
 
-async def test_zz_long_log__40_mb_at_1_mb_a_second__is_whole_live_and_afterwards(
-    api: Api, service: ServiceProcess, request: pytest.FixtureRequest
+@pytest.mark.parametrize("service", [KUBERNETES], indirect=True, scope="module")
+async def test_long_log__40_mb_at_1_mb_a_second__is_whole_live_and_afterwards(
+    api: Api, service: ServiceProcess, long_log: tuple[str, Follower]
 ) -> None:
-    if service.pods == "local":
-        pytest.skip("nothing rotates the log of a local pod")
-    run_id, follower = request.getfixturevalue("long_log")
+    run_id, follower = long_log
     run = await api.finished(run_id)
     assert run["phase"] == "Succeeded"
     await asyncio.to_thread(follower.join, 30)

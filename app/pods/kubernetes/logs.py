@@ -41,8 +41,8 @@ async def stream_log(
                     continue
                 head += chunk
                 if len(head) >= _STAMP_BYTES:
-                    if _STAMP.match(head) is None:
-                        break
+                    if since is None and _STAMP.match(head) is None:
+                        break  # with `since`, a stream may begin with the rest of a line that had started before
                     yield head
                     head = None
     except (ApiError, ApiUnreachable) as exc:

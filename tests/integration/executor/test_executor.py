@@ -52,7 +52,7 @@ class Bench:
             store = LogStore(str(self.tmp_path / "logs"))
             environment = Environment(
                 database=self.database, writer=self.writer, backend=self.pods, launcher=launcher, slots=Slots(slots),
-                collector=LogCollector(self.pods, rows, store), log_writer=rows, clock=Clock(), instance="i",
+                collector=LogCollector(self.pods, rows, store), clock=Clock(), instance="i",
                 default_namespace="default",
             )  # fmt: skip
             executor = Executor(lease, environment, self.broker, is_alone=False)

@@ -1,12 +1,15 @@
 import asyncio
 import random
 import time
+from array import array
 
 import pytest
 
 from app.domain.errors import OwnershipLost
 from app.domain.logs import LogBlock
 from app.logs.errors import LogStoreUnavailable
+from app.logs.lines import Stretch
+from app.logs.tail import MAX_BLOCK_BYTES, TAIL_ROWS, LogTail
 from tests.integration.logs.conftest import KEY, Logs, joined
 from tests.integration.logs.kubelet import SECOND, FakeKubelet
 
@@ -120,6 +123,8 @@ async def test_collect__restarted_after_every_line__every_byte_once(logs):
             collecting.cancel()
     await logs.collect(kubelet)
     await check(logs, kubelet)
+    [summary] = await logs.rows.find_logs(KEY.run_id)
+    assert len(await logs.rows.list_blocks(summary.log_id)) == 1  # the rows of all of them
 
 
 async def test_collect__collected_twice__second_returns_the_sealed_one(logs):
@@ -277,3 +282,31 @@ async def test_collect__many_small_appends__rows_are_put_together(logs):
     await check(logs, kubelet)
     [summary] = await logs.rows.find_logs(KEY.run_id)
     assert len(await logs.rows.list_blocks(summary.log_id)) == 1
+
+
+async def test_log_tail__more_rows_than_allowed__put_together(logs):
+    summary = await logs.rows.open_log(KEY, 1)
+    tail = LogTail(logs.rows, logs.store, summary, 1, within_line=False, last_time=0)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(tail.run())
+        for number in range(TAIL_ROWS + 5):
+            await tail.add(Stretch(b"line\n", array("q", [number])))
+            await tail.drain()
+        tail.close()
+    assert len(await logs.rows.list_blocks(summary.log_id)) < 10
+    assert await logs.text() == b"line\n" * (TAIL_ROWS + 5)
+    assert [item.time_ns for item in await logs.items()] == list(range(TAIL_ROWS + 5))
+
+
+async def test_log_tail__full_buffer__add_waits(logs):
+    summary = await logs.rows.open_log(KEY, 1)
+    tail = LogTail(logs.rows, logs.store, summary, 1, within_line=False, last_time=0)
+    piece = Stretch(b"x" * (1024 * 1024 - 1) + b"\n", array("q", [1]))
+
+    async def add_too_much() -> None:
+        for _ in range(9):
+            await tail.add(piece)
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(add_too_much(), 0.2)
+    assert tail.end_byte == MAX_BLOCK_BYTES

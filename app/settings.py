@@ -1,6 +1,6 @@
 """The service's settings: `PODRUN_*` in the environment, or flags of `podrun serve`. One place, read once, never global.
 
-Every setting is documented in docs/reference/settings.md, which is made from the descriptions here.
+Every setting is documented in docs/generated/settings.md, which is made from the descriptions here.
 """
 
 from __future__ import annotations
@@ -49,9 +49,7 @@ class Settings(BaseSettings):
         description="Where pods may run, comma-separated; the first is the default. Empty: the kubeconfig's namespace, in a "
         "cluster the pod's own.",
     )
-    local_pods_dir: str = Field(
-        "podrun-pods", description="With local pods: the folder for their files (made if missing)."
-    )
+    local_pods_dir: str = Field("podrun-pods", description="With local pods: the folder for their files (made if missing).")
     max_parallel_pods: int = Field(500, ge=1, le=100_000, description="Pods of the whole service at one time.")
     pod_create_qps: float = Field(200, gt=0, description="Pods created per second, on average.")
     pod_create_burst: int = Field(400, ge=1, description="Pods created at once before `pod_create_qps` holds them back.")

@@ -12,7 +12,7 @@ from typing import Any
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.engine import make_url
 
 from alembic import command
@@ -47,6 +47,9 @@ def upgrade(database_url: str) -> None:
 
 def upgrade_connection(connection: Connection) -> None:
     """Bring the database behind this connection to this code's schema, in the caller's transaction."""
+    if connection.dialect.name == "postgresql":  # two that upgrade at once: the second waits, and finds nothing to do
+        connection.execute(text("SET LOCAL lock_timeout = '10min'"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(7032)"))
     command.upgrade(config(connection), "head")
 
 

@@ -1,4 +1,4 @@
-"""Prints the reference of the command line as Markdown: `python -m podrun.cli.reference > docs/reference/cli.md`."""
+"""Prints the reference of the command line as Markdown: `python -m podrun.cli.reference > docs/generated/cli.md`."""
 
 from __future__ import annotations
 

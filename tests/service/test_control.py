@@ -146,7 +146,9 @@ async def test_max_parallel_tasks__of_two__is_never_exceeded_and_keeps_the_order
     assert begun == names
 
 
-async def test_retries__with_exit_codes_and_delay__each_attempt_has_its_number_and_log(api: Api, service: ServiceProcess) -> None:
+async def test_retries__with_exit_codes_and_delay__each_attempt_has_its_number_and_log(
+    api: Api, service: ServiceProcess
+) -> None:
     say = "echo attempt $PODRUN_ATTEMPT"
     retries: dict[str, Any] = {"limit": 3, "delay_seconds": 1, "factor": 1, "jitter": False, "exit_codes": [9]}
     tasks = [
@@ -183,7 +185,9 @@ async def test_retries__with_exit_codes_and_delay__each_attempt_has_its_number_a
 
 async def test_follow__of_a_task_that_is_retried__goes_on_into_the_next_attempt(api: Api) -> None:
     retries = {"limit": 1, "delay_seconds": 1, "jitter": False}
-    run_id = await api.submit(workflow(shell("twice", "echo attempt $PODRUN_ATTEMPT; [ $PODRUN_ATTEMPT = 2 ]", retries=retries)))
+    run_id = await api.submit(
+        workflow(shell("twice", "echo attempt $PODRUN_ATTEMPT; [ $PODRUN_ATTEMPT = 2 ]", retries=retries))
+    )
     followed = await api.follow(f"/runs/{run_id}/tasks/twice/logs")
     assert [(line["attempt"], line["text"]) for line in followed.lines] == [(1, "attempt 1"), (2, "attempt 2")]
     assert followed.end == "Succeeded"

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import re
 import threading
 from collections.abc import AsyncIterator, Iterator
-from itertools import count
 from typing import Any
 
 import httpx
@@ -21,7 +19,7 @@ from tests.support.service import ServiceProcess
 from tests.support.workflows import python, workflow
 
 #: Says `lines(N)`: N bytes in lines of all lengths up to 1,000, each with its number. In the container and here the same.
-LINES = '''
+LINES = """
 import hashlib, os, time
 def lines(size):
     number = 0
@@ -34,7 +32,7 @@ def write_all(data):
     view = memoryview(data)
     while view:
         view = view[os.write(1, view):]
-'''
+"""
 _made: dict[str, Any] = {}
 exec(LINES, _made)  # the same text as in the container
 
@@ -53,7 +51,9 @@ WRITTEN = {
     "no-newline": b"one\ntwo",
     "only-newlines": b"\n\n\n",
     "nothing": b"",
-    "binary": b"\xff\xfe\x00a\x00\n\x80\x81\xf0\x9f\n\x00\n" + bytes(byte for byte in range(256) if byte not in b"\r\n") + b"\n\xc3",
+    "binary": b"\xff\xfe\x00a\x00\n\x80\x81\xf0\x9f\n\x00\n"
+    + bytes(byte for byte in range(256) if byte not in b"\r\n")
+    + b"\n\xc3",
     "returns": b"a\rb\n\r\r\nc\r\n",
     "escapes": "\x1b[31mred\x1b[0m \u2028 \u00e4\u20ac\U0001f600\n".encode(),
 }
@@ -106,7 +106,12 @@ async def test_bytes__of_every_kind__are_the_same_live_and_when_the_pod_is_gone(
     for task in run["tasks"]:
         [attempt] = task["attempts"]
         log = kept[task["name"]]
-        size = {"bytes": len(log), "lines": log.count(b"\n") + (not log.endswith(b"\n") and bool(log)), "sealed": True, "gaps": 0}
+        size = {
+            "bytes": len(log),
+            "lines": log.count(b"\n") + (not log.endswith(b"\n") and bool(log)),
+            "sealed": True,
+            "gaps": 0,
+        }
         assert attempt["log"] == size, task["name"]
 
 
@@ -207,13 +212,16 @@ class Follower(threading.Thread):
 @pytest.fixture(scope="module")
 def long_log(service: ServiceProcess) -> Iterator[tuple[str, Follower]]:
     """A run that writes 40 MB, 1 MB a second, and one who follows it from the start. It goes on while other tests run."""
-    script = LINES + f"""
+    script = (
+        LINES
+        + f"""
 data, at = b''.join(lines({LONG_BYTES})), 0
 while at < len(data):
     write_all(data[at : at + {CHUNK_BYTES}])
     at += {CHUNK_BYTES}
     time.sleep(0.1)
 """
+    )
     body = {"workflow": workflow(python("long", script))}
     run_id = httpx.post(f"{service.url}{PREFIX}/runs", json=body, timeout=30, trust_env=False).json()["id"]
     follower = Follower(service.url, f"/runs/{run_id}/tasks/long/logs")
@@ -239,7 +247,12 @@ async def test_long_log__40_mb_at_1_mb_a_second__is_whole_live_and_afterwards(
     await asyncio.to_thread(follower.join, 30)
     wanted = _lines(LONG_BYTES)
     assert follower.failure == ""
-    assert run["tasks"][0]["attempts"][0]["log"] == {"bytes": LONG_BYTES, "lines": wanted.count(b"\n"), "sealed": True, "gaps": 0}
+    assert run["tasks"][0]["attempts"][0]["log"] == {
+        "bytes": LONG_BYTES,
+        "lines": wanted.count(b"\n"),
+        "sealed": True,
+        "gaps": 0,
+    }
     assert (follower.bytes, follower.digest.hexdigest()) == (LONG_BYTES, hashlib.sha256(wanted).hexdigest())
     assert _sums({"long": await api.log(run_id, "long")}) == _sums({"long": wanted})
     await asyncio.to_thread(wait_no_pods, service.namespaces[0], run_id=run_id)

@@ -228,7 +228,11 @@ async def test_second_service__on_the_same_sqlite__waits_and_takes_over_when_the
 ) -> None:
     first = make_service("local")
     folder = first.folder
-    settings = {"DATABASE_URL": f"sqlite+aiosqlite:///{folder}/podrun.db", "LOGS_URL": f"{folder}/logs", "LOCAL_PODS_DIR": f"{folder}/pods"}
+    settings = {
+        "DATABASE_URL": f"sqlite+aiosqlite:///{folder}/podrun.db",
+        "LOGS_URL": f"{folder}/logs",
+        "LOCAL_PODS_DIR": f"{folder}/pods",
+    }
     second = ServiceProcess(tmp_path / "second", "local", settings=settings)
     async with api_of(first.url) as api:
         run_id = await api.submit(workflow(_counter("talks"), shell("after", "echo done", depends_on=["talks"])))

@@ -42,7 +42,9 @@ def _check_tasks(run: dict[str, Any], service: ServiceProcess) -> None:
         assert attempt["log"] == {"bytes": len(line), "lines": 1, "sealed": True, "gaps": 0}, task["name"]
 
 
-async def test_tasks__200_in_one_run__all_succeed_with_their_logs(api: Api, service: ServiceProcess, kubeconfig_or_none: Path | None) -> None:
+async def test_tasks__200_in_one_run__all_succeed_with_their_logs(
+    api: Api, service: ServiceProcess, kubeconfig_or_none: Path | None
+) -> None:
     names = [f"task-{number:03}" for number in range(TASKS)]
     run_id = await api.submit(workflow(*(_task(service, name) for name in names)))
     run = await api.finished(run_id)

@@ -93,7 +93,9 @@ class Api:
         open_tasks = [task for task in run["tasks"] if not _is_settled(task)][:5]
         events = (await self.events(run_id))[-15:]
         told = [f"{e['type']} {e['task']}/{e['attempt']} {e['phase']} {e['reason']} {e['message']}" for e in events]
-        return json.dumps({"phase": run["phase"], "task_phases": run["task_phases"], "open": open_tasks, "events": told}, indent=1)
+        return json.dumps(
+            {"phase": run["phase"], "task_phases": run["task_phases"], "open": open_tasks, "events": told}, indent=1
+        )
 
     async def task(self, run_id: str, name: str) -> Json:
         """One task."""
@@ -156,7 +158,9 @@ class Api:
     async def server_sent(self, path: str, **headers: str) -> tuple[Followed, str | None]:
         """A stream of server-sent events to its end, and its last id."""
         followed, last_id = Followed(), None
-        async with self.http.stream("GET", path, headers={"Accept": "text/event-stream", **headers}, timeout=RUN_SECONDS) as answer:
+        async with self.http.stream(
+            "GET", path, headers={"Accept": "text/event-stream", **headers}, timeout=RUN_SECONDS
+        ) as answer:
             assert answer.status_code == 200, await answer.aread()
             async for line in answer.aiter_lines():
                 if line.startswith("id: "):

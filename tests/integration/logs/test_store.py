@@ -1,4 +1,3 @@
-import os
 from array import array
 
 import pytest
@@ -46,13 +45,6 @@ async def test_store__folder_is_a_file__unavailable_and_says_so(tmp_path):
     with pytest.raises(LogStoreUnavailable):
         await store.put_block(KEY, BLOCK)
     assert "not available" in (await store.check() or "")
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-async def test_store__read_only__unavailable(tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(LogStoreUnavailable):
-        await LogStore(str(tmp_path / "logs")).put_block(KEY, BLOCK)
 
 
 async def test_store__bucket_out_of_reach__unavailable_without_secrets(monkeypatch):

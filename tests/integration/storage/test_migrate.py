@@ -34,6 +34,15 @@ async def test_upgrade__again__changes_nothing(database_url: str) -> None:
         await database.write(migrate.check)
 
 
+@pytest.mark.postgres
+async def test_upgrade__twice_at_once__both_succeed(postgres_url: str) -> None:
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(asyncio.to_thread(migrate.upgrade, postgres_url))
+    async with open_database(postgres_url) as database:
+        await database.write(migrate.check)
+
+
 async def test_check__empty_database__names_the_command(database_url: str) -> None:
     async with open_database(database_url) as database:
         with pytest.raises(DatabaseMismatch, match="podrun db upgrade"):

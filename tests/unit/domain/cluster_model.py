@@ -94,11 +94,14 @@ class Model:
         return RunState(run_id="run", workflow=self.workflow, created_at=START, default_namespace="default")
 
     def _snapshot(self) -> dict:
+        stored = [item.name for item in fields(AttemptState) if item.name not in NOT_STORED]
         tasks = {
-            name: (task.phase, task.reason, task.message, task.started_at, task.finished_at, task.retry_at,
-                   [{f.name: getattr(a, f.name) for f in fields(AttemptState) if f.name not in NOT_STORED} for a in task.attempts])
+            name: (
+                (task.phase, task.reason, task.message, task.started_at, task.finished_at, task.retry_at),
+                [{name: getattr(attempt, name) for name in stored} for attempt in task.attempts],
+            )
             for name, task in self.state.tasks.items()
-        }  # fmt: skip
+        }
         run = (self.state.phase, self.state.reason, self.state.started_at, self.state.is_finished, self.state.cancel_reason)
         return copy.deepcopy({"run": run, "tasks": tasks})
 
@@ -110,7 +113,8 @@ class Model:
         state.phase, state.reason, state.started_at, state.is_finished, state.cancel_reason = stored["run"]
         for name, row in stored["tasks"].items():
             task = state.tasks[name]
-            task.phase, task.reason, task.message, task.started_at, task.finished_at, task.retry_at, attempts = row
+            values, attempts = row
+            task.phase, task.reason, task.message, task.started_at, task.finished_at, task.retry_at = values
             task.attempts = [AttemptState(**attempt) for attempt in attempts]
         state.recount()
         if state.is_finished:

@@ -1,0 +1,102 @@
+# Everything that CI and people run. `make` alone lists it.
+#
+#   PYTHON         the Python that makes .venv: 3.11 or newer
+#   KUBECONFIG     a real cluster: the tests that need one run, and `make demo` makes real pods
+#   CLUSTER_UP     a command that starts a cluster and prints its kubeconfig as its last line; used where KUBECONFIG is not set
+#   FAKE_NODES     a command that adds N fake nodes to the cluster, for the tests with thousands of pods
+#   IMAGE_BUILDER  a command `NAME CONTEXT [--build-arg K=V]...` that builds an image and gives it to the cluster
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DELETE_ON_ERROR:
+
+# The first of these that is Python 3.11 or newer.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$python; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.setup
+SOURCES := app podrun tests scripts
+BASE_IMAGE ?= python:3.13-slim
+PYTEST_ARGS ?=
+TEST_ARGS = $(PYTEST_ARGS) $(if $(JUNIT),--junit-xml=$(JUNIT))
+
+export KUBECONFIG CLUSTER_UP FAKE_NODES IMAGE_BUILDER BASE_IMAGE
+ifeq ($(KUBECONFIG),)
+unexport KUBECONFIG
+endif
+
+# What a recipe starts with that may use a cluster: KUBECONFIG from CLUSTER_UP where only that is set.
+with_cluster = if [ -z "$${KUBECONFIG:-}" ] && [ -n "$${CLUSTER_UP:-}" ]; then \
+	KUBECONFIG=$$($$CLUSTER_UP | tail -n 1); export KUBECONFIG; fi
+
+.PHONY: help setup lock lint format test demo test-deploy migration docs reference clean
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+setup: $(STAMP) ## Make .venv from the lock file, with podrun in it
+	@:
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+		echo "podrun needs Python 3.11 or newer, and $(if $(PYTHON),$(PYTHON) is not,found none): install it," \
+			"or name it: make setup PYTHON=/path/to/python3.11" >&2; exit 1; fi
+	@if [ ! -x $(BIN)/python ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		$(PYTHON) -m venv --clear $(VENV) || { \
+			echo "$(PYTHON) can't make a virtual environment: Debian has that in the package python3-venv" >&2; exit 1; }; fi
+	@echo "installing what the lock file says"
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+# Without --upgrade a package stays at its version as long as that fits: `make lock UPGRADE=--upgrade` renews all.
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(UPGRADE)
+lock: setup ## Lock the requirements again, after a change in pyproject.toml
+	$(LOCK) pyproject.toml --extra server --group dev -o requirements/dev.txt >/dev/null
+	$(LOCK) pyproject.toml --extra server -o requirements/server.txt >/dev/null
+	$(LOCK) --group build -o requirements/build.txt >/dev/null
+	@! grep -nE '^(--|[^ #]+ @ )|https?://' requirements/*.txt
+
+lint: setup ## ruff, mypy, import-linter, and whether docs/generated is up to date
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python scripts/generate_docs.py --check
+
+format: setup ## Let ruff put the code in order
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+test: setup ## All tests; those whose component is missing are skipped and say so
+	@$(with_cluster); \
+	[ -n "$${KUBECONFIG:-}" ] || echo "make test: neither KUBECONFIG nor CLUSTER_UP is set: tests on a real Kubernetes are skipped"; \
+	[ -n "$${FAKE_NODES:-}" ] || echo "make test: FAKE_NODES is not set: tests on fake nodes are skipped"; \
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+demo: setup ## Run the example as a CI job would; KEEP=1 leaves the service up
+	@$(with_cluster); $(BIN)/python scripts/demo.py $(if $(filter-out 0,$(KEEP)),--keep)
+
+test-deploy: setup ## Build the image, deploy it to the cluster of KUBECONFIG and try it there
+	@$(with_cluster); \
+	for variable in KUBECONFIG IMAGE_BUILDER; do \
+		[ -n "$${!variable:-}" ] || { echo "make test-deploy: $$variable is not set: skipped"; exit 0; }; done; \
+	$(BIN)/python -m pytest -m deploy tests/deploy $(TEST_ARGS)
+
+migration: setup ## A new Alembic migration from what the tables are now: make migration m="what it does"
+	@[ -n "$(m)" ] || { echo 'say what it does: make migration m="add the table of ..."' >&2; exit 2; }
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	export ALEMBIC_URL=sqlite:///$$folder/now.db; \
+	$(BIN)/alembic upgrade head; $(BIN)/alembic revision --autogenerate -m "$(m)"
+
+docs: setup ## Make docs/generated from the code
+	@$(BIN)/python scripts/generate_docs.py
+
+reference: docs ## The same as docs
+
+clean: ## Remove what setup, tests and tools have made
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

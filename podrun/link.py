@@ -54,12 +54,19 @@ class Busy(ClientError):
         super().__init__(str(problem))
 
 
+def _is_address(server: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(server)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port out of range, half of an IPv6 address
+        return False
+
+
 class Link:
     """A server and the connections to it. Owned and closed by one `AsyncClient`."""
 
     def __init__(self, server: str, token: str | None, patience: Patience) -> None:
-        parts = urllib.parse.urlsplit(server)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if not _is_address(server):
             raise InvalidArgument(f"the server's address must be like http://127.0.0.1:8080, not {server!r}")
         if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
             raise InvalidArgument("the token must be printable ASCII without spaces")

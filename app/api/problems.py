@@ -5,6 +5,7 @@ Source: https://www.rfc-editor.org/rfc/rfc9457
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
@@ -115,7 +116,16 @@ def problem_response(
     extra = {"Cache-Control": "no-store"}
     if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
         extra["Retry-After"] = "2"
-    return Response(orjson.dumps(body), kind.status, extra | dict(headers or {}), MEDIA_TYPE)
+    return Response(_encode(body), kind.status, extra | dict(headers or {}), MEDIA_TYPE)
+
+
+def _encode(body: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        # A message repeats what was sent, which may be half of a surrogate pair: JSON can escape it, UTF-8 has no bytes for it.
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def status_problem(status: int, detail: str | None = None, *, headers: Mapping[str, str] | None = None) -> Response:

@@ -133,13 +133,14 @@ def time_out(state: RunState, out: Decisions) -> None:
     """The run's time is up: what runs is Failed, the rest is Omitted."""
     state.timed_out = True
     message = f"the run's timeout of {state.workflow.timeout_seconds:g} s is over"
-    for task in list(state.tasks.values()):
+    for task in state.tasks.values():
+        if task.phase.is_over:
+            continue
         live = task.live
         if live is not None:
             end_attempt(state, task, live, Phase.FAILED, "DeadlineExceeded", message, out)
-            end_task(state, task, Phase.FAILED, "DeadlineExceeded", message, out)
-        elif not task.phase.is_over:
-            end_task(state, task, Phase.OMITTED, "DeadlineExceeded", message, out)
+        _set_outcome(state, task, Phase.OMITTED if live is None else Phase.FAILED, "DeadlineExceeded", message, out)
+    state.ready.clear()
 
 
 def cancel(state: RunState, reason: str, out: Decisions) -> None:

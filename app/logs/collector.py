@@ -175,7 +175,7 @@ class _Collection:
                     await self._pause(RETRY_SECONDS[0])
                     continue
                 failures, unconfirmed, failing_since = 0, 0, now
-                await self._pause(0 if had_ended else REOPEN_SECONDS)
+                await self._pause(0 if self._ended.is_set() else REOPEN_SECONDS)
                 continue
             if opened.new_bytes or not had_ended:
                 failing_since = now
@@ -276,11 +276,14 @@ class _Collection:
     async def _cut_when_silent(self, cut: asyncio.Timeout, follow: bool) -> None:
         """End a stream that says nothing: the follow of a container that is over, or one whose other end may be gone."""
         loop = asyncio.get_running_loop()
+        ended_at: float | None = None
         while True:
             limit = READ_SECONDS if not follow else QUIET_SECONDS
+            silent = 0.0 if self._waiting_since is None else loop.time() - self._waiting_since
             if follow and self._ended.is_set():
                 limit = SILENT_SECONDS if self._tail.end_byte < _LONG_BYTES else SILENT_LONG_SECONDS
-            silent = 0.0 if self._waiting_since is None else loop.time() - self._waiting_since
+                ended_at = ended_at or loop.time()
+                silent = min(silent, loop.time() - ended_at)  # its last words may be on their way, however silent it was
             if silent >= limit or self._abandoned.is_set():
                 cut.reschedule(loop.time())
                 return

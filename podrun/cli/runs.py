@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated
 
 import typer
 
 from podrun.cli.escape import plain
 from podrun.cli.output import duration, paint, print_columns, print_document, print_line, why
-from podrun.cli.runtime import Code, OutputFormat, OutputOption, RunArgument, ServerOption, Session, execute
+from podrun.cli.runtime import Code, OutputFormat, OutputOption, RunArgument, ServerOption, Session, complain, execute
 from podrun.client import AsyncClient
+from podrun.errors import ProblemError
 from podrun.types import Run, Task
 
 RunArguments = Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of runs.")]
@@ -81,13 +83,18 @@ def cancel(
     """Cancel runs: their pods are deleted. Cancelling again, or a finished run, changes nothing."""
 
     async def work(client: AsyncClient) -> int:
-        cancelled = [await client.cancel(run, reason=reason, force=force) for run in dict.fromkeys(runs)]
+        cancelled: list[Run] = []
+
+        async def cancel_one(run_id: str) -> None:
+            run = await client.cancel(run_id, reason=reason, force=force)
+            cancelled.append(run)
+            if output is OutputFormat.TEXT:
+                print_line(f"run {plain(run.get('id'))} {paint(plain(run.get('phase')))}")
+
+        code = await _for_each(runs, cancel_one)
         if output is OutputFormat.JSON:
             print_document(cancelled[0] if len(cancelled) == 1 else {"items": cancelled})
-        else:
-            for run in cancelled:
-                print_line(f"run {plain(run.get('id'))} {paint(plain(run.get('phase')))}")
-        return Code.SUCCEEDED
+        return code
 
     execute(Session(server=server), work)
 
@@ -96,16 +103,31 @@ def delete(runs: RunArguments, server: ServerOption = None, output: OutputOption
     """Delete finished runs, with their history and logs."""
 
     async def work(client: AsyncClient) -> int:
-        deleted = list(dict.fromkeys(runs))
-        for run_id in deleted:
+        deleted: list[str] = []
+
+        async def delete_one(run_id: str) -> None:
             await client.delete(run_id)
+            deleted.append(run_id)
             if output is OutputFormat.TEXT:
                 print_line(f"run {plain(run_id)} deleted")
+
+        code = await _for_each(runs, delete_one)
         if output is OutputFormat.JSON:
             print_document({"deleted": deleted})
-        return Code.SUCCEEDED
+        return code
 
     execute(Session(server=server), work)
+
+
+async def _for_each(runs: Iterable[str], act: Callable[[str], Awaitable[None]]) -> Code:
+    """Do the same to each run: one that is refused is complained of, and does not keep the others from theirs."""
+    code = Code.SUCCEEDED
+    for run_id in dict.fromkeys(runs):
+        try:
+            await act(run_id)
+        except ProblemError as exc:
+            code = max(code, complain(exc))
+    return code
 
 
 def _run_row(run: Run) -> tuple[str, ...]:

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from tests.support.api import Api
+import pytest
+
+from tests.support.api import Api, until
 from tests.support.cluster import wait_no_pods
 from tests.support.service import ServiceProcess
-from tests.support.workflows import shell, workflow
+from tests.support.workflows import python, shell, workflow
 
+pytestmark = pytest.mark.usefixtures("service")
 #: Says that it lives, and when it is told to stop says that too, takes a moment, and ends.
-TRAP = "trap 'echo stopping; sleep 0.3; echo stopped; exit 3' TERM; echo started; while :; do sleep 0.1; done"
-FOREVER = "while :; do sleep 0.1; done"
+TRAP = """
+import signal, sys, time
+def stop(*_):
+    print("stopping"); time.sleep(0.3); print("stopped"); sys.exit(3)
+signal.signal(signal.SIGTERM, stop)
+print("started")
+while True: time.sleep(0.1)
+"""
+FOREVER = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 
 
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+def _specs(service: ServiceProcess) -> str:
+    texts = []
+    for path in (service.folder / "pods" / "pods").glob("*/*/spec.json"):
+        with suppress(FileNotFoundError):
+            texts.append(path.read_text())
+    return "".join(texts)
 
 
 async def _gone(service: ServiceProcess, run_id: str, seconds: float = 60) -> None:
@@ -25,17 +44,14 @@ async def _gone(service: ServiceProcess, run_id: str, seconds: float = 60) -> No
     if service.pods == "kubernetes":
         await asyncio.to_thread(wait_no_pods, service.namespaces[0], seconds, run_id)
     else:
-        pods = service.folder / "pods" / "pods"
-        async with asyncio.timeout(seconds):
-            while any(run_id.encode() in path.read_bytes() for path in pods.glob("*/*/spec.json") if path.exists()):
-                await asyncio.sleep(0.1)
+        await until(lambda: run_id not in _specs(service), seconds)
 
 
 async def test_cancel__running_and_waiting_tasks__are_cancelled_and_the_last_words_are_kept(
     api: Api, service: ServiceProcess
 ) -> None:
     done = shell("done", "echo done")
-    running = shell("running", TRAP, depends_on=["done"])
+    running = python("running", TRAP, depends_on=["done"])
     run_id = await api.submit(workflow(done, running, shell("waiting", "true", depends_on=["running"]), max_parallel_tasks=1))
     async with asyncio.TaskGroup() as group:
         logs = group.create_task(api.follow(f"/runs/{run_id}/logs"))
@@ -76,7 +92,7 @@ async def test_cancel__at_once_after_the_post__nothing_stays_behind(api: Api, se
 
 async def test_timeout__of_a_task__fails_it_as_deadline_exceeded_and_is_retried(api: Api, service: ServiceProcess) -> None:
     retries = {"limit": 1, "delay_seconds": 0, "jitter": False}
-    slow = shell("slow", TRAP, timeout_seconds=2, retries=retries)
+    slow = python("slow", TRAP, timeout_seconds=2, retries=retries)
     run_id = await api.submit(workflow(slow, shell("after", "true", depends_on=["slow"])))
     run = await api.finished(run_id)
     slow, after = run["tasks"]
@@ -94,7 +110,7 @@ async def test_timeout__of_a_task__fails_it_as_deadline_exceeded_and_is_retried(
 
 
 async def test_timeout__of_a_run__fails_what_runs_and_omits_the_rest(api: Api, service: ServiceProcess) -> None:
-    tasks = [shell("quick", "true"), shell("slow", TRAP), shell("after", "true", depends_on=["slow"])]
+    tasks = [shell("quick", "true"), python("slow", TRAP), shell("after", "true", depends_on=["slow"])]
     run_id = await api.submit(workflow(*tasks, timeout_seconds=5))
     run = await api.finished(run_id)
     assert (run["phase"], run["reason"]) == ("Failed", "DeadlineExceeded")
@@ -213,10 +229,10 @@ async def test_dependencies__with_failures_that_are_allowed_and_not__decide_what
 
 
 async def test_exit_codes__and_signals__are_told_as_they_were(api: Api, service: ServiceProcess) -> None:
-    scripts = {"zero": "exit 0", "one": "echo to-stderr >&2; exit 1", "high": "exit 255", "killed": "kill -9 $$"}
+    scripts = {"zero": "exit 0", "one": "echo to-stderr >&2; exit 1", "high": "exit 255", "told": "exit 137"}
     run = await api.finished(await api.submit(workflow(*(shell(name, script) for name, script in scripts.items()))))
     codes = {task["name"]: (task["phase"], task["attempts"][0]["exit_code"]) for task in run["tasks"]}
-    assert codes == {"zero": ("Succeeded", 0), "one": ("Failed", 1), "high": ("Failed", 255), "killed": ("Failed", 137)}
+    assert codes == {"zero": ("Succeeded", 0), "one": ("Failed", 1), "high": ("Failed", 255), "told": ("Failed", 137)}
     assert await api.log(run["id"], "one") == b"to-stderr\n"
     assert run["message"].startswith("task one: ")
     assert "2 more" in run["message"]

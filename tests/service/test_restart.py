@@ -90,8 +90,7 @@ async def test_kill__while_pods_are_posted_pending_running_and_over__all_ends_as
         await api.log_when(talks, "talks", b"line 5\n")
         over = (await api.task_when(ends, "ends", phase="Running"))["attempts"][0]
         pending = await api.submit(workflow(mark("pending"), mark("later", depends_on=["pending"])))
-        while not (await api.task(pending, "pending"))["attempts"]:
-            await asyncio.sleep(0.005)
+        await api.task_when(pending, "pending", attempts=1)
         posted = await api.submit(workflow(mark("posted")))
     service.kill()
     await _main_ended(service, over)
@@ -199,13 +198,17 @@ async def test_terminate__while_readers_follow__they_are_told_and_go_on_where_th
     await _gone_pods(service)
 
 
+def _upgrade(database_url: str) -> None:
+    environment = os.environ | {"PODRUN_DATABASE_URL": database_url}
+    subprocess.run([sys.executable, "-m", "podrun.cli", "db", "upgrade"], check=True, env=environment, timeout=60)
+
+
 @pytest.mark.postgres
 @pytest.mark.parametrize("pods", [LOCAL, KUBERNETES])
 async def test_kill__on_postgresql__the_next_service_takes_the_runs_over(
     postgres_url: str, make_service: MakeService, pods: str, kubeconfig_or_none: Path | None
 ) -> None:
-    environment = os.environ | {"PODRUN_DATABASE_URL": postgres_url}
-    subprocess.run([sys.executable, "-m", "podrun.cli", "db", "upgrade"], check=True, env=environment, timeout=60)
+    await asyncio.to_thread(_upgrade, postgres_url)
     service = make_service(pods, database_url=postgres_url)
     mark = _marking(service)
     async with api_of(service.url) as api:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +51,13 @@ class Followed:
                 out.append(line["text"])
                 out.append("" if line.get("partial") else "\n")
         return "".join(out[:-1])
+
+
+async def until(condition: Callable[[], bool], seconds: float = RUN_SECONDS) -> None:
+    """Wait for what no event tells: files, processes, what another task gathers."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(POLL_SECONDS)
 
 
 class Api:
@@ -101,12 +108,18 @@ class Api:
         """One task."""
         return await self.get(f"/runs/{run_id}/tasks/{name}")
 
-    async def task_when(self, run_id: str, name: str, *, seconds: float = RUN_SECONDS, **wanted: Any) -> Json:
-        """The task, once it has the values that are wanted, such as `phase="Running"`."""
+    async def task_when(
+        self, run_id: str, name: str, *, attempts: int = 0, seconds: float = RUN_SECONDS, **wanted: Any
+    ) -> Json:
+        """The task, once it has so many attempts and the values that are wanted, such as `phase="Running"`."""
+
+        def has_all(task: Json) -> bool:
+            return len(task["attempts"]) >= attempts and wanted.items() <= task.items()
+
         task: Json = {}
         try:
             async with asyncio.timeout(seconds):
-                while not wanted.items() <= (task := await self.task(run_id, name)).items():
+                while not has_all(task := await self.task(run_id, name)):  # noqa: ASYNC110 - as users do
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             raise AssertionError(f"{name} is not {wanted} after {seconds} s: {json.dumps(task, indent=1)}") from None
@@ -117,7 +130,7 @@ class Api:
         log = b""
         try:
             async with asyncio.timeout(seconds):
-                while text not in (log := await self.log(run_id, name)):
+                while text not in (log := await self.log(run_id, name)):  # noqa: ASYNC110 - as users do
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             raise AssertionError(f"{text!r} is not in {name}'s log after {seconds} s: {log[-500:]!r}") from None

@@ -1,4 +1,4 @@
-"""The real cluster, as tests of the whole service use it: namespaces of their own, pods as they are, and what was really done."""
+"""The real cluster, as tests of the whole service use it: namespaces, pods as they are, and what was really done."""
 
 from __future__ import annotations
 

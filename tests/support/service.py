@@ -1,4 +1,4 @@
-"""The service as its users have it: a process of `podrun serve`, which tests start, stop, kill and start again on the same data."""
+"""The service as its users have it: a process of `podrun serve`, started, stopped, killed, and started again on its data."""
 
 from __future__ import annotations
 

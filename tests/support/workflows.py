@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 Json = dict[str, Any]
@@ -37,6 +38,6 @@ def workflow(*tasks: Json, name: str = "test", **keys: Any) -> Json:
 def chain(count: int, make: Any, **keys: Any) -> Json:
     """A workflow of tasks one after the other, each made by `make(name)`."""
     tasks = [make(f"t{number}") for number in range(count)]
-    for before, after in zip(tasks, tasks[1:], strict=False):
+    for before, after in pairwise(tasks):
         after["depends_on"] = [before["name"]]
     return workflow(*tasks, **keys)

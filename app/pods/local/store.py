@@ -175,6 +175,14 @@ class PodStore:
                 folders.write_json(pod.folder / folders.DELETION, {"grace_seconds": grace, "until_ns": until})
         if pidfd is not None:
             _signal(pidfd, signal.SIGTERM)
+            return
+        # Nobody knew the supervisor when this was asked for. One that takes the pod after deletion.json was written sees that;
+        # one that took it before has looked already.
+        supervisor = folders.read_json(pod.folder / folders.SUPERVISOR)
+        pidfd = _open_pidfd(supervisor, self._boot_id) if supervisor else None
+        if pidfd is not None:
+            _signal(pidfd, signal.SIGTERM)
+            os.close(pidfd)
 
     def _is_there(self, pod: StoredPod) -> bool:
         """Whether it is this very pod that has its name now."""

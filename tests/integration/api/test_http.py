@@ -123,6 +123,9 @@ async def test_openapi__describes_every_route_with_its_problems(tmp_path: Path) 
                 assert operation["summary"], (method, path)
                 if path.startswith("/api/"):
                     assert {"401", "403", "421", "500"} <= set(operation["responses"]), (method, path)
+                for status, answer in operation["responses"].items():
+                    if status >= "400":
+                        assert list(answer["content"]) == ["application/problem+json"], (method, path, status)
         submit = document["paths"]["/api/v1/runs"]["post"]
         assert submit["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/Submission")
         assert {"201", "400", "409", "410", "413", "415", "422"} <= set(submit["responses"])

@@ -7,6 +7,7 @@ import pytest
 
 from app.domain.errors import OwnershipLost
 from app.domain.logs import LogBlock
+from app.logs.collector import SILENT_SECONDS
 from app.logs.errors import LogStoreUnavailable
 from app.logs.lines import Stretch
 from app.logs.tail import MAX_BLOCK_BYTES, TAIL_ROWS, LogTail
@@ -75,6 +76,21 @@ async def test_collect__follow_that_never_ends__cut_when_silent(logs):
         kubelet.end()
         ended.set()
     assert kubelet.opened == ["follow", "read"]
+    await check(logs, kubelet)
+
+
+async def test_collect__last_words_after_a_long_silence_and_then_the_pod_is_gone__kept(logs):
+    kubelet, ended = FakeKubelet(), asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(logs.collect(kubelet, ended))
+        kubelet.write(b"stopping\n")
+        await logs.until_stored(9)
+        await asyncio.sleep(2 * SILENT_SECONDS)
+        ended.set()  # told before the last bytes have come
+        await asyncio.sleep(SILENT_SECONDS / 5)
+        kubelet.write(b"stopped\n")
+        kubelet.end()
+        kubelet.on_open = lambda _: setattr(kubelet, "gone", True)
     await check(logs, kubelet)
 
 

@@ -337,6 +337,25 @@ def test_cancel_and_delete__runs__done(fake: FakeService, podrun: Invoke) -> Non
     assert podrun("delete", "r").exit_code == 2
 
 
+@pytest.mark.parametrize("command", ["cancel", "delete"])
+def test_cancel_and_delete__one_of_several_is_refused__the_others_are_done(
+    fake: FakeService, podrun: Invoke, command: str
+) -> None:
+    fake.add_run("a")
+    fake.add_run("b")
+    result = podrun(command, "a", "nope", "b")
+    assert result.exit_code == 2
+    assert [line.split()[1] for line in result.stdout.splitlines()] == ["a", "b"]
+    assert result.stderr.startswith("404 ")
+
+
+def test_command__impossible_port__two_and_a_sentence(podrun: Invoke) -> None:
+    result = podrun("list", "--server", "http://127.0.0.1:99999")
+    assert result.exit_code == 2
+    assert "the server's address must be like" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_events__json__a_line_for_each(fake: FakeService, podrun: Invoke) -> None:
     fake.add_run("r")
     fake.events["r"] = [{"cursor": "1", "type": "Note", "message": "hi"}]

@@ -17,6 +17,7 @@ from app.domain.errors import PodRefused
 from app.domain.pods import ContainerPhase
 from app.pods.local.backend import LocalBackend
 from app.pods.local.folders import process_start
+from app.pods.local.store import PodStore
 from tests.contract.bench import FOREVER, WAIT_SECONDS, Bench, allow, enter, split_log
 
 
@@ -220,6 +221,17 @@ async def test_delete__before_the_pod_was_launched__main_never_runs(enter_backen
         pod = await bench.run("sleep 600")
         await bench.backend.delete_pod(pod.ref, allow, grace_seconds=0)
         await bench.seen.wait_for_gone(pod.uid)
+
+
+async def test_delete__while_its_supervisor_was_not_known_yet__tells_it(enter_backend, root):
+    async with enter_backend() as bench:
+        pod = await bench.create(bench.manifest(FOREVER))
+        await bench.seen.wait_for_start(pod.uid)
+        store = PodStore(root, "instance-1")
+        stored = store.find("default", pod.name)
+        assert stored is not None
+        store.request_end(stored, allow, grace_seconds=30, pidfd=None)
+        assert (await bench.seen.wait_for_end(pod.uid)).exit_code == 143
 
 
 async def test_delete__name_used_again__new_pod_is_left_alone(enter_backend):

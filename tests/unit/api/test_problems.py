@@ -55,3 +55,9 @@ def test_error_response__the_inside__is_logged_and_not_told(error: Exception, st
     assert "secret" not in bytes(answer.body).decode()
     assert [entry["instance"] for entry in entries] == [body["instance"]]
     assert ("Retry-After" in answer.headers) == (status == 503)
+
+
+def test_error_response__half_of_a_surrogate_pair_repeated_from_a_request__is_shown_as_unknown() -> None:
+    answer = error_response(errors.InvalidBody([Fault("/workflow/\ud800", 'unknown key "\ud800"')]))
+    body = json.loads(bytes(answer.body))
+    assert (answer.status_code, body["errors"]) == (422, [{"pointer": "/workflow/\ufffd", "detail": 'unknown key "\ufffd"'}])

@@ -26,7 +26,7 @@ class BrokenReader:
         _query: LogQuery,
         _follow: Follow | None = None,
         *,
-        timestamps: bool = False,  # noqa: ARG002
+        timestamps: bool = False,
     ) -> AsyncIterator[bytes]:
         raise ZeroDivisionError("a secret of the inside")
         yield

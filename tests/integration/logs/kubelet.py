@@ -55,11 +55,11 @@ class FakeKubelet:
     def wake(self) -> None:
         self._grown.set()
 
-    def follow_log(self, ref: PodRef, container: str, since: datetime | None) -> AsyncIterator[bytes]:  # noqa: ARG002
+    def follow_log(self, ref: PodRef, container: str, since: datetime | None) -> AsyncIterator[bytes]:
         self.opened.append("follow")
         return self._stream(since, follow=True)
 
-    def read_log(self, ref: PodRef, container: str, since: datetime | None) -> AsyncIterator[bytes]:  # noqa: ARG002
+    def read_log(self, ref: PodRef, container: str, since: datetime | None) -> AsyncIterator[bytes]:
         self.opened.append("read")
         return self._stream(since, follow=False)
 

@@ -23,7 +23,7 @@ from app.settings import Settings
 from podrun.cli.reference import reference
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / "docs" / "reference"
+FOLDER = ROOT / "docs" / "generated"
 MADE = "<!-- Made from the code by `make docs`; do not edit. -->"
 
 

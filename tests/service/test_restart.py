@@ -22,7 +22,7 @@ from tests.support.workflows import chain, shell, workflow
 
 LINES = 120
 #: When the service is killed, in seconds after it was ready, one after the other.
-KILL_AFTER = (0.0, 0.3, 0.08, 0.8)
+KILL_AFTER = (0.0, 0.3, 0.8)
 
 
 def _counter(name: str, lines: int = LINES, **keys: Any) -> dict[str, Any]:
@@ -204,12 +204,9 @@ def _upgrade(database_url: str) -> None:
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("pods", [LOCAL, KUBERNETES])
-async def test_kill__on_postgresql__the_next_service_takes_the_runs_over(
-    postgres_url: str, make_service: MakeService, pods: str, kubeconfig_or_none: Path | None
-) -> None:
+async def test_kill__on_postgresql__the_next_service_takes_the_runs_over(postgres_url: str, make_service: MakeService) -> None:
     await asyncio.to_thread(_upgrade, postgres_url)
-    service = make_service(pods, database_url=postgres_url)
+    service = make_service("local", database_url=postgres_url)
     mark = _marking(service)
     async with api_of(service.url) as api:
         talks = await api.submit(workflow(_counter("talks"), mark("after", depends_on=["talks"])))
@@ -222,7 +219,7 @@ async def test_kill__on_postgresql__the_next_service_takes_the_runs_over(
         assert [run["phase"] for run in runs] == ["Succeeded", "Succeeded"]
         assert await api.log(talks, "talks") == _counted()
         assert await api.log(posted) == b"[posted] said posted\n[later] said later\n"
-    _check_created_once(service, kubeconfig_or_none, runs)
+    _check_created_once(service, None, runs)
     await _gone_pods(service)
 
 

@@ -158,6 +158,8 @@ def _add_runs(app: FastAPI, fake: FakeService) -> None:
     @app.post(API + "/runs/{run_id}/cancel")
     async def cancel(run_id: str, request: Request) -> Response:
         fake.bodies.append(await request.body())
+        if run_id not in fake.runs:
+            return problem(404, "Not Found")
         if not fake.ignores_cancel:
             fake.runs[run_id] |= {"phase": "Cancelled", "polls": 0}
         fake.cancelled.set()

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from podrun.cli.documents import Document, UnreadableDocument, read_document
 from podrun.cli.yaml12 import MAX_VALUES, InvalidYaml, read_yaml
 
+#: YAML takes no longer ones than 1,024 characters without a `?` before them, and JSON may write one character as twelve.
+KEYS = st.text(max_size=80)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
     max_leaves=20,
 )
 

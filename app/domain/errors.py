@@ -105,6 +105,14 @@ class InvalidCursor(PodrunError):
         super().__init__(f"cursor {cursor[:200]!r} is not one that this resource gave")
 
 
+class RunGone(PodrunError):
+    """The run was deleted."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(f"run {run_id} is not there any more")
+
+
 class OwnershipLost(PodrunError):
     """A write carried an epoch that is not the run's newest: another executor owns the run now."""
 

@@ -82,6 +82,9 @@ def _is_its_pod(state: RunState, task: TaskState, attempt: AttemptState, pod: Po
         return True
     if not pod.exists:
         return False
+    if attempt.uid is None and attempt.is_settled:  # nobody waits for it any more: it came too late
+        out.strays.append(pod.ref)
+        return False
     if attempt.uid is not None:
         out.strays.append(pod.ref)
         message = f"pod {pod.name} with uid {pod.uid} is not the one of this attempt ({attempt.uid}): deleted"

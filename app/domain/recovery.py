@@ -57,17 +57,18 @@ def _reconcile(state: RunState, task: TaskState, attempt: AttemptState, pod: Pod
         plan.pod_observed(state, pod, out)
     elif attempt.uid is None:
         # No pod was recorded and none is there: the same name again, so that a creation under way is met, not doubled.
-        attempt.creating = not attempt.phase.is_over
-        if attempt.creating:
-            out.creates.append((task, attempt))
+        attempt.creating = True
+        if attempt.phase.is_over:  # but one may be on its way
+            state.set_timer(out.now, TimerKind.CREATE, task.name, attempt.number)
         else:
-            attempt_flow.settle(state, task, attempt, out)
+            out.creates.append((task, attempt))
     else:
         gone = PodObservation(
             key=state.key(task, attempt), namespace=attempt.namespace, name=attempt.pod, uid=attempt.uid, exists=False,
             phase="Unknown",
         )  # fmt: skip
-        if attempt.started_at is not None and not attempt.log_sealed and not attempt.collecting:
+        has_log = attempt.started_at is not None or attempt.log_begun  # cancelled while Pending, it may have begun to speak
+        if has_log and not attempt.log_sealed and not attempt.collecting:
             attempt.collecting = True  # what was stored of its log is all there is: the collector seals it, and says so
             out.collects.append((task, attempt))
         plan.pod_observed(state, gone, out)

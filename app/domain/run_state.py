@@ -59,6 +59,7 @@ class AttemptState:
     finished_at: datetime | None = None
     log_sealed: bool = False
     pod_deleted: bool = False
+    log_begun: bool = False  #: an earlier process has stored some of its log, and not sealed it
     # What follows is not stored: it is found again by looking at the pod.
     main_ended: bool = False  #: nothing more comes into its log
     collecting: bool = False  #: a collector follows its log

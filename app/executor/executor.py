@@ -8,20 +8,21 @@ runs, while the pods go on.
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 from typing import Any, Self
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.domain.errors import OwnershipLost
+from app.domain.errors import OwnershipLost, RunGone
 from app.domain.pods import PodEvent, PodObservation
 from app.executor.failure import end_run_as_error
 from app.executor.lease import Lease
 from app.executor.run_actor import Environment, RunActor
 from app.storage.broker import INTENTS, SUBMITTED, Broker
 from app.storage.errors import is_outage
-from app.storage.executors import Claim, claim_runs, list_intents, release_runs
+from app.storage.executors import Claim, claim_runs, list_intents, list_owned, release_runs, renew_claim
 from app.storage.writer import Change
 
 #: Intents and unowned runs are looked for this often even when nobody says that there are any.
@@ -29,6 +30,8 @@ LOOK_SECONDS = 5.0
 CLAIM_LIMIT = 200
 #: An actor that fails so often, each time for a reason of its own, ends its run as Error.
 FAILURE_LIMIT = 3
+#: An actor that ran for so long before it failed starts with a clean sheet.
+HEALTHY_SECONDS = 60.0
 RELEASE_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
@@ -42,6 +45,7 @@ class Executor:
         self._lease, self._env, self._broker = lease, environment, broker
         self._is_alone = is_alone
         self._actors: dict[str, RunActor] = {}
+        self._newer: dict[str, Claim] = {}  # claims of runs whose actor is to end first
         self._group = asyncio.TaskGroup()
         self._started: list[asyncio.Task[None]] = []
         self._is_open = False
@@ -70,8 +74,8 @@ class Executor:
 
     async def __aexit__(self, *exc_info: Any) -> None:
         self._is_open = False
-        for task in self._started:
-            task.cancel()
+        for started in self._started:
+            started.cancel()
         await self._group.__aexit__(None, None, None)
         release = Change(call=lambda connection: release_runs(connection, self._lease.executor_id))
         try:
@@ -99,43 +103,72 @@ class Executor:
             actor.pod_event(pod.key, event)
 
     def _start(self, claim: Claim) -> None:
-        if claim.run_id in self._actors:
-            return
-        actor = self._actors[claim.run_id] = RunActor(claim.run_id, claim.epoch, self._env)
-        self._started.append(self._group.create_task(self._supervise(claim, actor), name=f"run {claim.run_id}"))
-        if len(self._started) > 2 * len(self._actors) + 100:
-            self._started = [task for task in self._started if not task.done()]
+        """See that the run has an actor of this epoch."""
+        running = self._actors.get(claim.run_id)
+        if running is None:
+            actor = self._actors[claim.run_id] = RunActor(claim.run_id, claim.epoch, self._env)
+            self._started.append(self._group.create_task(self._supervise(claim, actor), name=f"run {claim.run_id}"))
+            if len(self._started) > 2 * len(self._actors) + 100:
+                self._started = [one for one in self._started if not one.done()]
+        elif running.epoch < claim.epoch:  # it was lost and came back, and the actor has not noticed
+            self._newer[claim.run_id] = claim
+            running.fail(OwnershipLost(claim.run_id))
 
     async def _supervise(self, claim: Claim, actor: RunActor) -> None:
         """Run the actor, and another one when it fails: what is wrong with a run harms that run alone."""
         failures = tries = 0
         try:
             while True:
+                began = time.monotonic()
                 try:
                     await actor.run()
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - judged below
                     cause = _cause(error)
-                    if isinstance(cause, OwnershipLost | LookupError):
-                        log.info("a run is not ours any more", run=claim.run_id, why=type(cause).__name__)
-                        return
-                    tries += 1
-                    failures += not is_outage(cause)
-                    log.exception("an actor failed", run=claim.run_id, failures=failures, exc_info=cause)
-                    if failures >= FAILURE_LIMIT:
-                        await self._give_up(claim, cause)
-                        return
                 else:
                     return
-                await asyncio.sleep(min(0.5 * 2**tries, 15))
+                newer = self._newer.pop(claim.run_id, None)
+                if isinstance(cause, RunGone) or (isinstance(cause, OwnershipLost) and newer is None):
+                    log.info("a run is not ours any more", run=claim.run_id, why=type(cause).__name__)
+                    return
+                if newer is None:
+                    if time.monotonic() - began > HEALTHY_SECONDS:
+                        failures = tries = 0
+                    tries += 1
+                    failures += not is_outage(cause)
+                    log.error("an actor failed", run=claim.run_id, failures=failures, exc_info=cause)
+                    if failures >= FAILURE_LIMIT and await self._give_up(claim, cause):
+                        return
+                    await asyncio.sleep(min(0.5 * 2**tries, 15))
+                    newer = await self._renew(claim)
+                    if newer is None:
+                        return
+                claim = newer
                 actor = self._actors[claim.run_id] = RunActor(claim.run_id, claim.epoch, self._env)
         finally:
             del self._actors[claim.run_id]
 
-    async def _give_up(self, claim: Claim, cause: BaseException) -> None:
+    async def _renew(self, claim: Claim) -> Claim | None:
+        """The run under a new epoch, so that nothing of the actor that failed is done any more. None: it is not ours."""
+        renew = Change(call=partial(renew_claim, claim=claim, executor_id=self._lease.executor_id))
+        while True:
+            try:
+                newer: Claim | None = await self._env.writer.commit(renew)
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("a run could not be taken up again", run=claim.run_id, error=type(error).__name__)
+                await asyncio.sleep(LOOK_SECONDS)
+            else:
+                return newer
+
+    async def _give_up(self, claim: Claim, cause: BaseException) -> bool:
+        """End the run as Error. False: that failed too, so the run is tried again."""
         try:
             await end_run_as_error(self._env, claim, cause)
         except OwnershipLost:
             log.info("a run is not ours any more", run=claim.run_id)
+        except Exception:
+            log.exception("a run could not be ended as Error", run=claim.run_id)
+            return False
+        return True
 
     async def _claim(self) -> None:
         """Take up runs that nobody owns, and those of executors that died; at a start on SQLite all of them."""
@@ -148,6 +181,9 @@ class Executor:
                         for claim in claims:
                             self._start(claim)
                     take_all = False
+                    # Level, not edge: whatever was lost on the way here, a run that is ours has an actor.
+                    for claim in await self._env.database.read(lambda session: list_owned(session, self._lease.executor_id)):
+                        self._start(claim)
                 except (SQLAlchemyError, OSError) as error:
                     log.warning("runs could not be claimed", error=type(error).__name__)
                 await submitted.wait(LOOK_SECONDS)

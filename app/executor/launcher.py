@@ -95,10 +95,12 @@ class Launcher:
 
         self._creates.put(run_id, job)
 
-    def delete(self, run_id: str, ref: PodRef, answer: DeleteAnswer) -> None:
-        """Ask for the pod's deletion when its turn comes."""
+    def delete(self, run_id: str, ref: PodRef, answer: DeleteAnswer, wanted: Callable[[], bool] = lambda: True) -> None:
+        """Ask for the pod's deletion when its turn comes, if it is still `wanted` by then (else there is no answer)."""
 
         async def job() -> None:
+            if not wanted():
+                return
             try:
                 await self._backend.delete_pod(ref, self._guard)
             except PodDeferred as error:

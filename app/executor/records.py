@@ -36,7 +36,7 @@ def change_of(state: RunState, out: Decisions, epoch: int) -> Change:
     rows += [(UPDATE_TASK, _task_row(state, task)) for task in out.tasks.values()]
     rows.append((UPDATE_RUN, _run_row(state)))
     rows += insert_events(out.events)
-    return Change(rows=rows, fence=(state.run_id, epoch), topics=(run_topic(state.run_id), RUNS))
+    return Change(rows=rows, fence=(state.run_id, epoch), topics=(run_topic(state.run_id), RUNS), is_step=True)
 
 
 def _new_attempt_row(attempt: AttemptState) -> dict[str, Any]:
@@ -117,7 +117,9 @@ def restore(stored: StoredRun, default_namespace: str) -> RunState:
         task.reason, task.message = row.reason, row.message
         task.started_at, task.finished_at, task.retry_at = row.started_at, row.finished_at, row.retry_at
     for attempt in stored.attempts:
-        state.tasks[attempt.task].attempts.append(_attempt_of(attempt))
+        restored = _attempt_of(attempt)
+        restored.log_begun = (attempt.task, attempt.attempt) in stored.open_logs
+        state.tasks[attempt.task].attempts.append(restored)
     state.recount()
     return state
 

@@ -40,6 +40,9 @@ from app.storage.writer import Writer
 #: Documents over this size are parsed in a thread: the event loop is everybody's.
 LARGE_DOCUMENT_BYTES = 65_536
 
+#: A stray pod whose deletion was not taken is tried again after so long.
+STRAY_SECONDS = 5.0
+
 log = structlog.get_logger(__name__)
 
 Message = Callable[[RunState, Decisions], None]
@@ -69,6 +72,8 @@ class RunActor:
         self._inbox: list[Message] = []
         self._woken = asyncio.Event()
         self._failure: BaseException | None = None
+        self._is_closed = False
+        self._syncing: asyncio.Task[None] | None = None
         self._held = 0  # slots
         self._ended: dict[AttemptKey, asyncio.Event] = {}
         self._collectors: dict[AttemptKey, asyncio.Task[None]] = {}
@@ -76,6 +81,11 @@ class RunActor:
         self._said: dict[str, int] = {}  # events of pods by their uid: how often they were counted when last recorded
         self._remarked: set[str] = set()
         self._labels: dict[str, str] = {}
+
+    def fail(self, error: BaseException) -> None:
+        """End the actor with this error."""
+        self._failure = self._failure or error
+        self._woken.set()
 
     def post(self, message: Message) -> None:
         """Put a message into the inbox."""
@@ -102,7 +112,7 @@ class RunActor:
 
         Raises:
             OwnershipLost: another executor has it (alone or in a group, as all that goes wrong).
-            LookupError: it is not there any more.
+            RunGone: it is not there any more.
         """
         stored = await self._env.database.read(lambda session: load_run(session, self.run_id))
         state = await self._restore(stored)
@@ -119,6 +129,9 @@ class RunActor:
                     await self._close_step(state, out, group)
                 await self._env.writer.wait_for_room()
             finally:
+                self._is_closed = True  # what the launcher still has of this actor is not done any more
+                if self._syncing is not None:
+                    self._syncing.cancel()
                 self._env.slots.release(self._held)
                 self._env.slots.forget(self.run_id)
                 for collector in self._collectors.values():
@@ -139,7 +152,7 @@ class RunActor:
             self._env.slots.occupy(self._held)
             if state.unsettled:
                 self._said = await self._env.database.read(lambda session: list_pod_events(session, self.run_id))
-                group.create_task(self._await_sync(state), name=f"sync {self.run_id}")
+                self._syncing = group.create_task(self._await_sync(state), name=f"sync {self.run_id}")
         if stored.run.cancel_requested_at is not None:
             plan.cancel_requested(state, stored.run.cancel_reason, out, force=stored.run.cancel_force)
         await self._close_step(state, out, group)
@@ -169,6 +182,8 @@ class RunActor:
         self._give_back(released)
         if plan.step(state, self._take_slot, out):
             self._env.slots.wait(self.run_id, lambda: self.post(_nothing))
+        else:
+            self._env.slots.forget(self.run_id)  # what was kept for it is of use to others
         self._give_back(out.released_slots - released)
         for pair in out.collects:
             self._collect(state, pair, group)
@@ -192,15 +207,14 @@ class RunActor:
             return
         error = future.exception()
         if error is not None or self._failure is not None:
-            self._failure = self._failure or error
-            self._woken.set()
+            self.fail(error or RuntimeError("an earlier step of this actor failed"))
             return
         for pair, manifest in zip(out.creates, manifests, strict=True):
             self._create(state, pair, manifest)
         for pair in out.deletes:
             self._delete(state, pair)
         for ref in out.strays:
-            self._env.launcher.delete(self.run_id, ref, lambda _: None)
+            self._delete_stray(ref)
 
     def _take_slot(self) -> bool:
         taken = self._env.slots.take(self.run_id)
@@ -240,7 +254,7 @@ class RunActor:
             else:
                 self.pod_observed(what)
 
-        self._env.launcher.create(self.run_id, manifest, lambda: not attempt.phase.is_over, answer)
+        self._env.launcher.create(self.run_id, manifest, lambda: not self._is_closed and not attempt.phase.is_over, answer)
 
     def _delete(self, state: RunState, pair: Pair) -> None:
         task, attempt = pair
@@ -253,7 +267,15 @@ class RunActor:
             else:
                 self.post(lambda state, out: plan.delete_deferred(state, key, out))
 
-        self._env.launcher.delete(self.run_id, ref, answer)
+        self._env.launcher.delete(self.run_id, ref, answer, lambda: not self._is_closed)
+
+    def _delete_stray(self, ref: PodRef) -> None:
+        def answer(deferred: PodDeferred | None) -> None:
+            if deferred is not None and not self._is_closed:
+                loop = asyncio.get_running_loop()
+                loop.call_later(STRAY_SECONDS, self.post, lambda _state, out: out.strays.append(ref))
+
+        self._env.launcher.delete(self.run_id, ref, answer, lambda: not self._is_closed)
 
     def _collect(self, state: RunState, pair: Pair, group: asyncio.TaskGroup) -> None:
         task, attempt = pair
@@ -272,8 +294,7 @@ class RunActor:
             await self._env.collector.collect(log_key, self.epoch, ref, ended, abandoned=self._abandoned[key])
             self.post(lambda state, out: plan.log_sealed(state, key, out))
         except Exception as error:  # noqa: BLE001 - it fails the actor, which is told from here
-            self._failure = self._failure or error
-            self._woken.set()
+            self.fail(error)
 
 
 def _nothing(_state: RunState, _out: Decisions) -> None:

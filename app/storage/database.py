@@ -39,8 +39,8 @@ class Database(Protocol):
 
 
 @asynccontextmanager
-async def open_database(url: str) -> AsyncIterator[Database]:
-    """Open the database for as long as the block runs. Connects lazily.
+async def open_database(url: str, *, is_patient: bool = False) -> AsyncIterator[Database]:
+    """Open the database for as long as the block runs. Connects lazily. `is_patient`: for work that may take minutes.
 
     Raises:
         ValueError: the URL names neither SQLite in a file nor PostgreSQL.
@@ -53,7 +53,7 @@ async def open_database(url: str) -> AsyncIterator[Database]:
         async with SqliteDatabase.open(parsed) as sqlite:
             yield sqlite
     elif kind == "postgresql":
-        async with PostgresDatabase.open(parsed) as postgres:
+        async with PostgresDatabase.open(parsed, is_patient=is_patient) as postgres:
             yield postgres
     else:
         raise ValueError(f"database_url {url!r}: {kind} is not supported, use sqlite or postgresql")
@@ -128,37 +128,24 @@ def _sqlite_engine(url: URL, begin: str) -> Any:
 class PostgresDatabase:
     """PostgreSQL through asyncpg. No session sits on a lock: a stopped process must not hold up its successor."""
 
-    def __init__(self, url: URL, engine: AsyncEngine) -> None:
+    def __init__(self, url: URL, engine: AsyncEngine, writing: AsyncEngine) -> None:
         self.url = url
-        self.engine = engine
+        self.engine, self._writing = engine, writing
         self._snapshots = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: URL) -> AsyncIterator[PostgresDatabase]:
-        """Make the pool; the first connection is made by its first user."""
-        engine = create_async_engine(
-            url.set(drivername="postgresql+asyncpg"),
-            json_serializer=dump_json,
-            pool_size=10,
-            max_overflow=5,
-            pool_timeout=10,
-            pool_pre_ping=True,
-            connect_args={
-                "timeout": 10,
-                "command_timeout": 60,
-                "server_settings": {
-                    "application_name": "podrun",
-                    "idle_in_transaction_session_timeout": "5000",
-                    "lock_timeout": "5000",
-                    "timezone": "UTC",
-                },
-            },
-        )
+    async def open(cls, url: URL, *, is_patient: bool = False) -> AsyncIterator[PostgresDatabase]:
+        """Make the pools, one for reading and one for writing: hundreds of readers must not keep a lease from its renewal.
+
+        The first connection is made by its first user. `is_patient`: statements may take as long as they need.
+        """
+        reading, writing = _postgres_engine(url, 10, is_patient=is_patient), _postgres_engine(url, 2, is_patient=is_patient)
         try:
-            yield cls(url, engine)
+            yield cls(url, reading, writing)
         finally:
-            await engine.dispose()
+            await reading.dispose()
+            await writing.dispose()
 
     async def read(self, function: Callable[[Session], T]) -> T:
         """See Database."""
@@ -172,5 +159,22 @@ class PostgresDatabase:
 
     async def write(self, function: Callable[[Connection], T]) -> T:
         """See Database."""
-        async with self.engine.begin() as connection:
+        async with self._writing.begin() as connection:
             return await connection.run_sync(function)
+
+
+def _postgres_engine(url: URL, pool_size: int, *, is_patient: bool) -> AsyncEngine:
+    limits = {} if is_patient else {"idle_in_transaction_session_timeout": "5000", "lock_timeout": "5000"}
+    return create_async_engine(
+        url.set(drivername="postgresql+asyncpg"),
+        json_serializer=dump_json,
+        pool_size=pool_size,
+        max_overflow=pool_size // 2,
+        pool_timeout=10,
+        pool_pre_ping=True,
+        connect_args={
+            "timeout": 10,
+            "command_timeout": None if is_patient else 60,
+            "server_settings": {"application_name": "podrun", "timezone": "UTC", **limits},
+        },
+    )

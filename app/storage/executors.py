@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, delete, func, or_, select, update
+from sqlalchemy import Connection, Select, delete, func, or_, select, text, update
 from sqlmodel import Session, col
 
 from app.storage.models import ExecutorRow, InstanceRow, RunRow, table_of
+
+#: A dead executor's row says for so long when it died.
+_FORGOTTEN_AFTER = timedelta(days=1)
 
 _EXECUTORS, _RUNS, _INSTANCE = table_of(ExecutorRow), table_of(RunRow), table_of(InstanceRow)
 
@@ -43,19 +46,17 @@ def _now(connection: Connection) -> datetime:
 
 def ensure_instance(connection: Connection, name: str) -> str:
     """This installation's name; `name` becomes it where there is none yet."""
-    found = connection.scalar(select(_INSTANCE.c.name))
-    if found is not None:
-        return str(found)
-    connection.execute(_INSTANCE.insert(), {"id": 1, "name": name})
-    return name
+    connection.execute(text("INSERT INTO instance (id, name) VALUES (1, :name) ON CONFLICT DO NOTHING"), {"name": name})
+    return str(connection.execute(select(_INSTANCE.c.name)).scalar_one())
 
 
 def renew_lease(connection: Connection, executor_id: str, host: str, seconds: float) -> None:
-    """Say that the executor lives, for so many seconds from now."""
+    """Say that the executor lives, for so many seconds from now. The first time, those long dead are forgotten."""
     now = _now(connection)
     until = now + timedelta(seconds=seconds)
     changed = connection.execute(update(_EXECUTORS).where(_EXECUTORS.c.id == executor_id).values(lease_until=until))
     if not changed.rowcount:
+        connection.execute(delete(_EXECUTORS).where(_EXECUTORS.c.lease_until < now - _FORGOTTEN_AFTER))
         connection.execute(_EXECUTORS.insert(), {"id": executor_id, "host": host, "started_at": now, "lease_until": until})
 
 
@@ -85,6 +86,28 @@ def claim_runs(connection: Connection, executor_id: str, limit: int, *, take_all
         .returning(_RUNS.c.id, _RUNS.c.epoch)
     )
     return sorted(Claim(row.id, row.epoch) for row in rows)
+
+
+def renew_claim(connection: Connection, claim: Claim, executor_id: str) -> Claim | None:
+    """Claim a run that the executor owns anew, so that what was started under the old epoch can write no more.
+
+    None: it is not this executor's any more.
+    """
+    epoch = connection.execute(
+        update(_RUNS)
+        .where(_RUNS.c.id == claim.run_id, _RUNS.c.owner == executor_id, _RUNS.c.epoch == claim.epoch)
+        .values(epoch=_RUNS.c.epoch + 1)
+        .returning(_RUNS.c.epoch)
+    ).scalar()
+    return None if epoch is None else Claim(claim.run_id, epoch)
+
+
+def list_owned(session: Session, executor_id: str) -> Sequence[Claim]:
+    """The unfinished runs that the executor owns, by the database: each must have an actor."""
+    rows = session.execute(
+        select(_RUNS.c.id, _RUNS.c.epoch).where(col(RunRow.is_finished).is_(False), col(RunRow.owner) == executor_id)
+    )
+    return [Claim(*row) for row in rows]
 
 
 def list_intents(session: Session, executor_id: str) -> Sequence[Intent]:

@@ -39,7 +39,7 @@ def upgrade(database_url: str) -> None:
     """Bring the database to this code's schema. Blocking: for the command line. Safe to call again."""
 
     async def run() -> None:
-        async with open_database(database_url) as database:
+        async with open_database(database_url, is_patient=True) as database:
             await database.write(upgrade_connection)
 
     asyncio.run(run())
@@ -48,7 +48,6 @@ def upgrade(database_url: str) -> None:
 def upgrade_connection(connection: Connection) -> None:
     """Bring the database behind this connection to this code's schema, in the caller's transaction."""
     if connection.dialect.name == "postgresql":  # two that upgrade at once: the second waits, and finds nothing to do
-        connection.execute(text("SET LOCAL lock_timeout = '10min'"))
         connection.execute(text("SELECT pg_advisory_xact_lock(7032)"))
     command.upgrade(config(connection), "head")
 

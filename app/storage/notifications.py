@@ -23,6 +23,8 @@ SENDER = secrets.token_hex(6)
 #: PostgreSQL takes payloads of less than 8,000 bytes.
 PAYLOAD_LIMIT = 7900
 RECONNECT_SECONDS = 2.0
+#: What a database's URL may say to SQLAlchemy, not to asyncpg: its dialect takes these out before it connects.
+_DIALECT_KEYS = ("async_creator_fn", "prepared_statement_cache_size", "prepared_statement_name_func")
 #: How often a quiet connection is asked whether it lives.
 ALIVE_SECONDS = 20.0
 
@@ -50,10 +52,10 @@ async def listen(database: PostgresDatabase, broker: Broker) -> None:
         if sender != SENDER:
             broker.publish(topics)
 
-    url = database.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    arguments = _connect_arguments(database) | {"timeout": 10, "command_timeout": 10}
     while True:
         try:
-            connection: Any = await asyncpg.connect(url, timeout=10, command_timeout=10)
+            connection: Any = await asyncpg.connect(**arguments)
             try:
                 await connection.add_listener(CHANNEL, received)
                 broker.publish_all()
@@ -65,3 +67,9 @@ async def listen(database: PostgresDatabase, broker: Broker) -> None:
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             log.warning("listening for other replicas failed, trying again", error=type(error).__name__)
             await asyncio.sleep(RECONNECT_SECONDS)
+
+
+def _connect_arguments(database: PostgresDatabase) -> dict[str, Any]:
+    """What the engine would connect with: the URL's query included, such as `?ssl=require`, which asyncpg's own URLs lack."""
+    _, arguments = database.engine.dialect.create_connect_args(database.url)
+    return {name: value for name, value in arguments.items() if name not in _DIALECT_KEYS}

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, func, literal, select, update
 from sqlmodel import Session, col
 
+from app.domain.errors import RunGone
 from app.domain.events import EventType, RunEvent
 from app.domain.phases import RunPhase
 from app.storage.models import AttemptRow, DocumentRow, EventRow, LogBlockRow, LogRow, RunRow, TaskRow, table_of
@@ -79,16 +80,21 @@ class StoredRun:
     document: bytes
     tasks: Sequence[TaskRow]
     attempts: Sequence[AttemptRow]
+    open_logs: frozenset[tuple[str, int]]  #: task and attempt of each log of main that was begun and is not sealed
 
 
 def load_run(session: Session, run_id: str) -> StoredRun:
-    """The run as stored. Raises LookupError."""
+    """The run as stored. Raises RunGone."""
     run = session.get(RunRow, run_id)
     document = session.get(DocumentRow, run_id)
     if run is None or document is None:
-        raise LookupError(run_id)
+        raise RunGone(run_id)
     return StoredRun(
-        run=run, document=document.body, tasks=list_tasks(session, run_id), attempts=list_attempts(session, run_id)
+        run=run,
+        document=document.body,
+        tasks=list_tasks(session, run_id),
+        attempts=list_attempts(session, run_id),
+        open_logs=frozenset((log.task, log.attempt) for log in list_main_logs(session, run_id) if not log.sealed),
     )
 
 

@@ -30,6 +30,9 @@ QUEUE_LIMIT = 4096
 #: One batch holds at most this many changes, so that an urgent one does not stand behind thousands.
 BATCH_LIMIT = 512
 
+#: Fences that are remembered as broken: by then their owner has been told, and has taken a new epoch.
+BROKEN_LIMIT = 4096
+
 Parameters = Mapping[str, Any]
 #: Orders history across writers of one PostgreSQL: held from the insert to the commit, so that ids are visible in order.
 _HISTORY_LOCK = text("SELECT pg_advisory_xact_lock(7031)")
@@ -45,12 +48,14 @@ class Change:
     `rows` are statements with their parameters; the same statement object in several changes becomes one executemany, so
     keep statements as constants. `call` runs after the rows, in the database's thread: no await, no shared values.
     `fence` is a run and the epoch under which it is written; an older epoch raises OwnershipLost.
+    `is_step`: it goes on from earlier changes under its fence. When one fails, those that follow fail with the same error.
     """
 
     rows: Sequence[tuple[Executable, Parameters]] = ()
     call: Callable[[Connection], Any] | None = None
     fence: tuple[str, int] | None = None
     topics: Iterable[str] = ()
+    is_step: bool = False
 
 
 @dataclass(slots=True)
@@ -69,6 +74,7 @@ class Writer:
         self._room.set()
         self._arrived, self._urgent = asyncio.Event(), asyncio.Event()
         self._closing = False
+        self._broken: dict[tuple[str, int], Exception] = {}  # fences under which a step has failed, the newest last
         self._group = asyncio.TaskGroup()
         self.commits = 0  #: transactions so far
         self.changes = 0  #: changes so far
@@ -132,6 +138,9 @@ class Writer:
                 return
 
     async def _commit(self, batch: list[_Waiting]) -> None:
+        batch = [waiting for waiting in batch if not self._is_broken(waiting)]
+        if not batch:
+            return
         self.commits += 1
         self.changes += len(batch)
         try:
@@ -139,7 +148,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - each waiter gets what its own change ended with
             if len(batch) == 1 or is_outage(error):
                 for waiting in batch:
-                    _resolve(waiting, error)
+                    self._fail(waiting, error)
             else:
                 for waiting in batch:
                     await self._commit([waiting])
@@ -154,6 +163,22 @@ class Writer:
                 topics.update(waiting.change.topics)
             _resolve(waiting, outcome)
         self._broker.publish(topics)
+
+    def _fail(self, waiting: _Waiting, error: Exception) -> None:
+        fence = waiting.change.fence
+        if waiting.change.is_step and fence is not None:
+            self._broken[fence] = error
+            while len(self._broken) > BROKEN_LIMIT:
+                del self._broken[next(iter(self._broken))]
+        _resolve(waiting, error)
+
+    def _is_broken(self, waiting: _Waiting) -> bool:
+        """Whether a step before this one has failed; then it has, too."""
+        change = waiting.change
+        error = self._broken.get(change.fence) if change.is_step and change.fence is not None else None
+        if error is not None:
+            _resolve(waiting, error)
+        return error is not None
 
 
 def _resolve(waiting: _Waiting, outcome: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from app.domain.errors import PodDeferred
 from app.domain.pods import AttemptKey
 from app.executor.clock import Clock
 from app.executor.executor import Executor
@@ -26,7 +27,7 @@ from app.storage.broker import INTENTS, Broker, run_topic
 from app.storage.database import Database, open_database
 from app.storage.executors import claim_runs
 from app.storage.logs import LogRows
-from app.storage.models import RunRow
+from app.storage.models import RunRow, table_of
 from app.storage.runs import find_run, list_attempts, list_events, list_tasks, request_cancel
 from app.storage.writer import Change, Writer
 from tests.integration.storage.rows import NOW, new_run, run_row
@@ -119,10 +120,11 @@ async def test_executor__diamond__runs_to_its_end_and_deletes_every_pod(bench: B
     assert all(attempt.log_sealed and attempt.pod_deleted for attempt in attempts)
 
 
-async def test_executor__one_actor_fails__its_run_ends_as_error_and_the_others_go_on(bench: Bench) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), KeyError("a bug")])
+async def test_executor__one_actor_fails__its_run_ends_as_error_and_the_others_go_on(bench: Bench, error: Exception) -> None:
     def remark(manifest: Any) -> list[str]:
         if manifest["metadata"]["labels"]["podrun.dev/task"] == "poison":
-            raise RuntimeError("a bug")
+            raise error
         return []
 
     bench.pods.remark = remark
@@ -132,7 +134,7 @@ async def test_executor__one_actor_fails__its_run_ends_as_error_and_the_others_g
         assert (await bench.finished(good)).phase == "Succeeded"
         run = await bench.finished(bad)
     assert (run.phase, run.reason) == ("Error", "InternalError")
-    assert "RuntimeError" in run.message
+    assert type(error).__name__ in run.message
     tasks = await bench.database.read(lambda session: list_tasks(session, bad))
     assert [(task.phase, task.reason) for task in tasks] == [("Error", "InternalError")]
 
@@ -205,3 +207,52 @@ async def test_executor__more_tasks_than_slots__all_run(bench: Bench) -> None:
         assert (await bench.finished(first)).task_phases == {"Succeeded": 30}
         assert (await bench.finished(second)).task_phases == {"Succeeded": 30}
     assert len(bench.pods.created) == len(set(bench.pods.created)) == 60
+
+
+async def test_executor__run_lost_and_won_back__gets_an_actor_of_the_new_epoch(bench: Bench) -> None:
+    bench.pods.ends_at_once = False
+    async with bench.executor("me"):
+        run_id = await bench.submit(1, {"name": "a"})
+        await until(lambda: bench.pods.created)
+        await bench.recorded(run_id)
+        runs = table_of(RunRow)
+        won_back = runs.update().where(runs.c.id == run_id).values(epoch=runs.c.epoch + 2)
+        await bench.writer.commit(Change(call=lambda connection: connection.execute(won_back), topics=("submitted",)))
+        bench.pods.end(AttemptKey(run_id, "a", 1))
+        assert (await bench.finished(run_id)).phase == "Succeeded"
+    assert len(bench.pods.created) == 1
+
+
+async def test_executor__owned_run_without_actor__is_found_and_run(bench: Bench) -> None:
+    async with bench.executor("me"):
+        run_id = await bench.submit(1, {"name": "a"}, owner="me")
+        assert (await bench.finished(run_id)).phase == "Succeeded"
+
+
+async def test_executor__pod_can_be_deleted_only_later__asked_again(bench: Bench) -> None:
+    asked: list[str] = []
+    delete = bench.pods.delete_pod
+
+    async def delete_pod(ref: Any, guard: Any, **options: Any) -> None:
+        asked.append(ref.name)
+        if len(asked) == 1:
+            raise PodDeferred("ServiceUnavailable", "not now")
+        await delete(ref, guard, **options)
+
+    bench.pods.delete_pod = delete_pod  # type: ignore[method-assign]
+    async with bench.executor():
+        run = await bench.finished(await bench.submit(1, {"name": "a"}))
+    assert run.phase == "Succeeded"
+    assert len(asked) == 2
+
+
+async def test_executor__run_that_fails_fast__keeps_no_slot_that_others_wait_for(bench: Bench) -> None:
+    bench.pods.ends_at_once = False
+    bench.pods.exit_code = lambda key: int(key.task == "bad")
+    async with bench.executor(slots=2):
+        first = await bench.submit(1, {"name": "bad"}, {"name": "long"}, {"name": "more"}, fail_fast=True)
+        await until(lambda: len(bench.pods.created) == 2)
+        second = await bench.submit(2, {"name": "b"})
+        bench.pods.end(AttemptKey(first, "bad", 1))
+        await until(lambda: len(bench.pods.created) == 3)
+        assert bench.pods.created[2].run_id == second

@@ -120,3 +120,23 @@ async def test_history__many_writers__ids_are_read_in_the_order_of_their_commits
             await asyncio.sleep(0)
     assert sorted(seen) == sorted(f"{name}{number}" for name in "ab" for number in range(20))
     assert [m for m in seen if m[0] == "a"] == [f"a{number}" for number in range(20)]
+
+
+async def test_commit__step_after_one_that_failed__fails_too(database: Database, writer: Writer) -> None:
+    await writer.commit(new_run(1, epoch=1))
+
+    def fail(_connection: Connection) -> None:
+        raise RuntimeError("a bug")
+
+    fence = (FIRST, 1)
+    touch = [(TOUCH_RUN, {"b_run_id": FIRST})]
+    failed = writer.post(Change(call=fail, fence=fence, is_step=True))
+    after = writer.post(Change(rows=touch, fence=fence, is_step=True))
+    beside = writer.post(Change(rows=touch, fence=fence))
+    await asyncio.wait([failed, after, beside])
+    assert isinstance(failed.exception(), RuntimeError)
+    assert isinstance(after.exception(), RuntimeError)
+    assert beside.exception() is None
+    with pytest.raises(RuntimeError):
+        await writer.commit(Change(rows=touch, fence=fence, is_step=True))
+    assert await _version(database, FIRST) == 2

@@ -289,3 +289,11 @@ def test_pod_observed__of_an_attempt_that_is_not_ours__deleted() -> None:
     run = Run({"name": "a"})
     stray = PodObservation(key=AttemptKey("run", "a", 7), namespace="default", name="x", uid="u")
     assert [ref.uid for ref in run.do(plan.pod_observed, stray).strays] == ["u"]
+
+
+def test_pod_observed__comes_after_its_attempt_was_settled__deleted() -> None:
+    run = Run({"name": "a"})
+    run.do(plan.pod_refused, KEY, "Forbidden", "no")
+    assert run["a"].attempts[0].is_settled
+    out = run.observe(KEY, 0)
+    assert [ref.uid for ref in out.strays] == [f"uid-{KEY}"]

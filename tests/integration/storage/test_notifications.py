@@ -1,0 +1,31 @@
+"""Wake-ups between replicas, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy import text
+
+from app.storage.broker import Broker
+from app.storage.database import PostgresDatabase, open_database
+from app.storage.notifications import CHANNEL, listen
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.mark.parametrize("query", ["", "?ssl=disable&prepared_statement_cache_size=0"])
+async def test_listen__another_replica_commits__who_waits_is_woken(postgres_url: str, query: str) -> None:
+    broker = Broker()
+    async with open_database(postgres_url + query) as database, asyncio.TaskGroup() as group:
+        assert isinstance(database, PostgresDatabase)
+        listening = group.create_task(listen(database, broker), name="listen")
+        with broker.subscribe("runs") as others, broker.subscribe("run:1") as subscription:
+            assert await subscription.wait(10), "it wakes everybody once it listens"
+            others.clear()
+            subscription.clear()
+            payload = {"channel": CHANNEL, "payload": "another-replica run:1"}
+            await database.write(lambda connection: connection.execute(text("SELECT pg_notify(:channel, :payload)"), payload))
+            assert await subscription.wait(10)
+            assert not await others.wait(0)
+        listening.cancel()

@@ -27,6 +27,7 @@ from uuid_utils import uuid4, uuid7
 
 from app.api.app import create_api
 from app.api.services import Services
+from app.domain.errors import AddressUnusable, DatabaseUnreachable
 from app.executor.clock import Clock
 from app.executor.executor import Executor
 from app.executor.launcher import Launcher
@@ -76,6 +77,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             await stack.enter_async_context(_background(listen(database, broker), "listen"))
         instance = await database.write(lambda connection: ensure_instance(connection, str(uuid4())))
         log_rows, log_store = LogRows(database, writer), LogStore(settings.logs_url)
+        if trouble := await log_store.check():
+            log.warning("the log store can't be used", logs_url=settings.logs_url, trouble=trouble)
         backend = await _make_backend(settings, instance)
         lease = Lease(str(uuid7()), writer)
         launcher = Launcher(backend, lease.guard, create_qps=settings.pod_create_qps, create_burst=settings.pod_create_burst)
@@ -113,7 +116,11 @@ async def _open_database(settings: Settings) -> AsyncIterator[Database]:
             await stack.enter_async_context(sole_service(str(database.url.database)))
             await database.write(migrate.upgrade_connection)
         else:
-            await database.write(migrate.check)
+            try:
+                await database.write(migrate.check)
+            except OSError as error:
+                url = database.url.render_as_string(hide_password=True)
+                raise DatabaseUnreachable(url, error.strerror or str(error)) from error
         yield database
 
 
@@ -210,9 +217,12 @@ def configure_logging() -> None:
 
 
 def listening_socket(settings: Settings) -> socket.socket:
-    """The socket that the settings name. Raises OSError."""
+    """The socket that the settings name. Raises AddressUnusable."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise AddressUnusable(settings.host, settings.port, error.strerror or str(error)) from error
 
 
 def url_of(listening: socket.socket) -> str:
@@ -230,6 +240,8 @@ def serve(settings: Settings) -> None:
     """
     configure_logging()
     gc.set_threshold(*GC_THRESHOLD)
+    for name in Settings.unknown_variables():
+        log.warning("this variable is no setting of podrun's, is it misspelt?", variable=name)
     with listening_socket(settings) as listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if runner.run(_serve(settings, listening)):
             raise KeyboardInterrupt

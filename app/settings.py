@@ -6,12 +6,18 @@ Every setting is documented in docs/generated/settings.md, which is made from th
 from __future__ import annotations
 
 import os
+import re
 from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+#: Source: https://www.rfc-editor.org/rfc/rfc6750#section-2.1
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
+#: Variables of the command line, and of the tests.
+_OTHER_VARIABLES = {"PODRUN_SERVER", "PODRUN_PATIENCE_SECONDS", "PODRUN_TEST_REQUIRE_ALL"}
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -74,6 +80,21 @@ class Settings(BaseSettings):
     def _empty_is_none(cls, value: SecretStr | None) -> SecretStr | None:
         return value if value and value.get_secret_value() else None
 
+    @field_validator("namespaces", mode="after")
+    @classmethod
+    def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not _NAMESPACE.fullmatch(name):
+                raise ValueError(f"{name!r} is no namespace: lower-case letters, digits and hyphens, at most 63 characters")
+        return value
+
+    @field_validator("token", mode="after")
+    @classmethod
+    def _is_sendable(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _TOKEN.fullmatch(value.get_secret_value()):
+            raise ValueError("a token is sent in a header: letters, digits and -._~+/= only, no spaces")
+        return value
+
     @model_validator(mode="after")
     def _closed_without_token(self) -> Self:
         if self.token is None and self.host not in LOOPBACK_HOSTS:
@@ -82,6 +103,12 @@ class Settings(BaseSettings):
                 "or listen on 127.0.0.1"
             )
         return self
+
+    @classmethod
+    def unknown_variables(cls) -> list[str]:
+        """Variables of the environment that look like settings and are none: most likely misspelt."""
+        known = {f"PODRUN_{name.upper()}" for name in cls.model_fields} | _OTHER_VARIABLES
+        return sorted(name for name in os.environ if name.startswith("PODRUN_") and name not in known)
 
     @property
     def is_sqlite(self) -> bool:

@@ -129,6 +129,22 @@ class DatabaseMismatch(PodrunError):
     """The database's schema is not the one that this code was made for."""
 
 
+class DatabaseUnreachable(PodrunError):
+    """The database can't be reached at the start of the service."""
+
+    def __init__(self, url: str, why: str) -> None:
+        self.url = url
+        super().__init__(f"the database {url} can't be reached ({why}): is PODRUN_DATABASE_URL right?")
+
+
+class AddressUnusable(PodrunError):
+    """The service can't listen where it is told to."""
+
+    def __init__(self, host: str, port: int, why: str) -> None:
+        self.host, self.port = host, port
+        super().__init__(f"can't listen on {host}, port {port}: {why}; PODRUN_HOST and PODRUN_PORT say where")
+
+
 class ServiceAlreadyRunning(PodrunError):
     """Another process serves this SQLite database."""
 

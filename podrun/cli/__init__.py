@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import sys
 import traceback
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -13,7 +15,6 @@ from podrun.cli.runtime import Code
 
 app = typer.Typer(
     name="podrun",
-    help="Runs workflows of pods: submit them, follow them, read their logs; or serve them.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -34,6 +35,21 @@ app.command("lint")(lint.lint)
 db = typer.Typer(name="db", help="The service's database.", no_args_is_help=True)
 db.command("upgrade")(serve.db_upgrade)
 app.add_typer(db)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(version("podrun"))
+        raise typer.Exit
+
+
+@app.callback()
+def _podrun(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print podrun's version, and exit.")
+    ] = False,
+) -> None:
+    """Runs workflows of pods: submit them, follow them, read their logs; or serve them."""
 
 
 @db.callback()

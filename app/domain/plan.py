@@ -147,10 +147,7 @@ def _wait_again(state: RunState, task: TaskState, reason: str, message: str, out
 
 def pod_refused(state: RunState, key: AttemptKey, reason: str, message: str, out: Decisions) -> None:
     """The cluster will not take the pod as it is."""
-    found = state.find_attempt(key)
-    if found is None:
-        return
-    task, attempt = found
+    task, attempt = state.get_attempt(key)
     attempt.creating = False
     if attempt.phase.is_over:
         attempt_flow.settle(state, task, attempt, out)
@@ -162,10 +159,7 @@ def pod_deferred(
     state: RunState, key: AttemptKey, reason: str, message: str, retry_after_seconds: float | None, out: Decisions
 ) -> None:
     """The pod can't be created just now: say why, and try again. For an attempt that is over: find out what became of it."""
-    found = state.find_attempt(key)
-    if found is None:
-        return
-    task, attempt = found
+    task, attempt = state.get_attempt(key)
     attempt.create_tries += 1
     delay = back_off(attempt.create_tries, key)
     if retry_after_seconds is not None:
@@ -177,10 +171,7 @@ def pod_deferred(
 
 def log_sealed(state: RunState, key: AttemptKey, out: Decisions) -> None:
     """The attempt's log is in the store to its end."""
-    found = state.find_attempt(key)
-    if found is None:
-        return
-    task, attempt = found
+    task, attempt = state.get_attempt(key)
     attempt.collecting = False
     attempt.log_sealed = True
     attempt_flow.end_main(state, task, attempt, out)
@@ -190,10 +181,7 @@ def log_sealed(state: RunState, key: AttemptKey, out: Decisions) -> None:
 
 def delete_answered(state: RunState, key: AttemptKey, out: Decisions) -> None:
     """The pod's deletion was taken (or there is no such pod)."""
-    found = state.find_attempt(key)
-    if found is None:
-        return
-    task, attempt = found
+    task, attempt = state.get_attempt(key)
     attempt.pod_deleted = True
     out.attempt_changed(state, task, attempt)
     attempt_flow.settle(state, task, attempt, out)
@@ -201,10 +189,7 @@ def delete_answered(state: RunState, key: AttemptKey, out: Decisions) -> None:
 
 def delete_deferred(state: RunState, key: AttemptKey, out: Decisions) -> None:
     """The cluster could not be asked to delete the pod: ask again."""
-    found = state.find_attempt(key)
-    if found is None:
-        return
-    task, attempt = found
+    task, attempt = state.get_attempt(key)
     attempt.delete_tries += 1
     state.set_timer(out.now + back_off(attempt.delete_tries, key), TimerKind.DELETE, task.name, attempt.number)
 

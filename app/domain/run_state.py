@@ -166,6 +166,13 @@ class RunState:
             return None
         return task, task.attempts[key.attempt - 1]
 
+    def get_attempt(self, key: AttemptKey) -> tuple[TaskState, AttemptState]:
+        """The attempt of that key, which is one of this run's. Raises LookupError."""
+        found = self.find_attempt(key)
+        if found is None:
+            raise LookupError(f"there is no {key}")
+        return found
+
     def key(self, task: TaskState, attempt: AttemptState) -> AttemptKey:
         """The key of an attempt."""
         return AttemptKey(self.run_id, task.name, attempt.number)

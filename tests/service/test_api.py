@@ -9,7 +9,8 @@ import time
 import pytest
 
 from tests.service.conftest import MakeService
-from tests.support.api import Api, Followed, api_of, until
+from tests.support.api import Api, Followed, api_of
+from tests.support.waiting import until
 from tests.support.workflows import shell, workflow
 
 pytestmark = pytest.mark.usefixtures("local_service")

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.api import Api, until
+from tests.support.api import Api
 from tests.support.cluster import wait_no_pods
 from tests.support.service import ServiceProcess
+from tests.support.waiting import until
 from tests.support.workflows import python, shell, workflow
 
 pytestmark = pytest.mark.usefixtures("service")

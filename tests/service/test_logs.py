@@ -144,6 +144,7 @@ async def thousand(api: Api) -> str:
     return run_id
 
 
+@pytest.mark.usefixtures("service")
 async def test_reading__by_tail_line_limit_grep_and_time__gives_exactly_that(api: Api, thousand: str) -> None:
     lines = [f"line {n}" for n in range(1000)]
 
@@ -170,6 +171,7 @@ async def test_reading__by_tail_line_limit_grep_and_time__gives_exactly_that(api
     assert [re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z (line \d)", one)[1] for one in stamped] == lines[:3]  # type: ignore[index]
 
 
+@pytest.mark.usefixtures("service")
 async def test_cursor__from_the_middle__loses_nothing_and_repeats_nothing_in_any_form(api: Api, thousand: str) -> None:
     path = f"/runs/{thousand}/tasks/say/logs"
     lines = [f"line {n}" for n in range(1000)]

@@ -186,7 +186,9 @@ async def test_terminate__while_readers_follow__they_are_told_and_go_on_where_th
                     await now.log_when(run_id, "talks", text)
                 assert await asyncio.to_thread(service.terminate) == 0
                 await asyncio.to_thread(service.start)
-    assert logs.closes == events.closes == [1012, 1012]
+    for reader in (logs, events):  # who comes back at once may meet the old process again
+        assert set(reader.closes) == {1012}
+        assert len(reader.closes) >= 2
     assert logs.followed.end == events.followed.end == "Succeeded"
     assert logs.followed.text("talks").encode() + b"\n" == _counted()
     assert [line["line"] for line in logs.followed.lines if line["task"] == "talks"] == list(range(LINES))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,13 +51,6 @@ class Followed:
                 out.append(line["text"])
                 out.append("" if line.get("partial") else "\n")
         return "".join(out[:-1])
-
-
-async def until(condition: Callable[[], bool], seconds: float = RUN_SECONDS) -> None:
-    """Wait for what no event tells: files, processes, what another task gathers."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - see above
-            await asyncio.sleep(POLL_SECONDS)
 
 
 class Api:

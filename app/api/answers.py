@@ -14,8 +14,8 @@ from app.runs.views import View, encode
 
 
 def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A value as JSON."""
-    return Response(encode(value), status, headers, "application/json")
+    """A value as JSON; bytes are JSON already."""
+    return Response(value if isinstance(value, bytes) else encode(value), status, headers, "application/json")
 
 
 def page_answer(request: Request, items: Sequence[View], next_cursor: str | None) -> Response:

@@ -16,8 +16,7 @@ import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
@@ -25,6 +24,7 @@ from starlette.routing import BaseRoute, Match
 
 from app.domain import errors
 from app.logs.errors import LogObjectDamaged, LogStoreUnavailable
+from app.storage.errors import is_outage
 
 MEDIA_TYPE = "application/problem+json"
 _TYPES = "urn:podrun:problem:"
@@ -56,13 +56,12 @@ PROBLEMS: Mapping[type[Exception], Kind] = {
     errors.OwnershipLost: Kind(503, "try-again", "Try again in a moment"),
     LogStoreUnavailable: Kind(503, "log-store-unavailable", "The log store can't be reached"),
     LogObjectDamaged: Kind(500, "log-damaged", "A stored log is damaged"),
-    OperationalError: Kind(503, "database-unavailable", "The database can't be reached"),
-    InterfaceError: Kind(503, "database-unavailable", "The database can't be reached"),
-    PoolTimeout: Kind(503, "database-unavailable", "The database can't be reached"),
-    ConnectionError: Kind(503, "unavailable", "Something that podrun needs can't be reached"),
 }
+#: What passes by itself has many classes: `is_outage` tells, by what the database said.
+_DATABASE_UNAVAILABLE = Kind(503, "database-unavailable", "The database can't be reached")
+_UNAVAILABLE = Kind(503, "unavailable", "Something that podrun needs can't be reached")
 #: Their messages may hold addresses or statements.
-_SILENT = (OperationalError, InterfaceError, PoolTimeout, ConnectionError, LogStoreUnavailable, LogObjectDamaged)
+_SILENT = (LogStoreUnavailable, LogObjectDamaged)
 
 _STATUS_TYPES = {
     HTTPStatus.UNAUTHORIZED: "unauthorized",
@@ -140,10 +139,16 @@ def error_response(error: Exception) -> Response:
     kind = next((PROBLEMS[base] for base in type(error).__mro__ if base in PROBLEMS), None)
     if kind is None or isinstance(error, _SILENT):
         instance = f"urn:podrun:error:{secrets.token_hex(8)}"
-        shown = kind or Kind(500, "internal-error", "Something went wrong inside podrun")
+        shown = kind or _unknown(error)
         log.error("a request failed", instance=instance, status=shown.status, exc_info=error)
         return problem_response(shown, instance=instance)
     return problem_response(kind, str(error), faults=_faults(error))
+
+
+def _unknown(error: Exception) -> Kind:
+    if is_outage(error):
+        return _DATABASE_UNAVAILABLE if isinstance(error, SQLAlchemyError) else _UNAVAILABLE
+    return Kind(500, "internal-error", "Something went wrong inside podrun")
 
 
 def _faults(error: Exception) -> list[dict[str, str]]:

@@ -79,21 +79,26 @@ class _Events(_Body):
 
 
 class EventStream(Response):
-    """Answers with server-sent events."""
+    """Answers with server-sent events.
+
+    `start` is the cursor behind which they begin, where that is not the first event: a client that is cut off before the
+    first one comes back with it.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, source: AsyncGenerator[Piece, None], stopping: asyncio.Event) -> None:
+    def __init__(self, source: AsyncGenerator[Piece, None], stopping: asyncio.Event, *, start: str | None = None) -> None:
         # Proxies that gather what they pass on would hold events back.
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._source, self._stopping = source, stopping
+        self._source, self._stopping, self._start = source, stopping, start
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Send the events until the end."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         body = _Events(receive, send)
-        await body.write(b": podrun\n\n")  # so that the client has its headers at once
+        # Something at once, so that the client has its headers. An id without data is remembered, and no event.
+        await body.write(b": podrun\n" + (f"id: {self._start}\n".encode() if self._start else b"") + b"\n")
         ending = await run_frames(self._source, body, self._stopping)
         if ending not in (Ending.GONE, Ending.STALLED):
             await last_word(body.finish())

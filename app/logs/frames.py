@@ -43,7 +43,6 @@ class Follow:
 
     wake: WakeUps
     is_over: Callable[[], Awaitable[bool]]
-    idle_seconds: float | None = None  #: after so long without anything, an empty frame shows that the reader lives
 
 
 class LogLine(NamedTuple):
@@ -62,7 +61,7 @@ class LogLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Some lines, about 200 KiB of text at most. Empty only as a sign of life."""
+    """Some lines, about 200 KiB of text at most; never empty."""
 
     lines: list[LogLine]
 

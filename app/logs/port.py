@@ -6,7 +6,7 @@ executor lost the run gets OwnershipLost and stops.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -61,6 +61,9 @@ class LogIndex(Protocol):
         self, run_id: str, task: str | None = None, attempt: int | None = None, container: str | None = None
     ) -> list[LogSummary]:
         """The logs of a run that match, by task in document order, attempt, container."""
+
+    async def list_logs(self, log_ids: Collection[int]) -> list[LogSummary]:
+        """The logs of these ids, in no order; those that are gone are left out."""
 
     async def list_blocks(self, log_id: int, from_byte: int = 0, limit: int = 1000) -> list[StoredBlock]:
         """Blocks in order, from the one that holds `from_byte`."""

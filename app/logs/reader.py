@@ -68,10 +68,8 @@ class LogReader:
                 if frame:
                     yield Lines(frame)
                     frame, size = [], 0
-                if isinstance(item, Gap):
+                if item is not None:
                     yield item
-                elif item:  # silence
-                    yield Lines([])
         if frame:
             yield Lines(frame)
         yield End(walk.cursor)
@@ -81,8 +79,7 @@ class LogReader:
     ) -> AsyncGenerator[bytes, None]:
         """The same as text: of one log the bytes as they were, of a run each line behind `[task] ` or `[task/container] `.
 
-        With `timestamps` each line stands behind its time in RFC 3339 with nanoseconds. An empty chunk is a sign of life.
-        Gaps are not shown.
+        With `timestamps` each line stands behind its time in RFC 3339 with nanoseconds. Gaps are not shown.
         """
         walk = self._walk(query)
         prefixed = isinstance(walk, RunWalk)
@@ -97,8 +94,6 @@ class LogReader:
                     text = shown.text(item) if prefixed else item.text
                     for start in range(0, len(text), PLAIN_BYTES):
                         yield text[start : start + PLAIN_BYTES] if len(text) > PLAIN_BYTES else text
-                elif item is True:
-                    yield b""
 
     async def _plain_lines(
         self, query: LogQuery, follow: Follow | None, timestamps: bool, prefixed: bool
@@ -126,10 +121,9 @@ class LogReader:
         one_log = query.task is not None and query.container != "*"
         return LogWalk(query, self._index, self._cache) if one_log else RunWalk(query, self._index, self._cache)
 
-    async def _items(self, walk: Walk, follow: Follow | None) -> AsyncGenerator[Span | Gap | bool, None]:
-        """Spans and gaps; after each pass that left more to come False, and True after a long silence."""
+    async def _items(self, walk: Walk, follow: Follow | None) -> AsyncGenerator[Span | Gap | None, None]:
+        """Spans and gaps; None after each pass that left more to come."""
         loop = asyncio.get_running_loop()
-        spoke_at = loop.time()
         while True:
             if follow:
                 follow.wake.clear()
@@ -137,18 +131,11 @@ class LogReader:
             async with aclosing(walk.walk(Pass(follow=follow is not None and not is_over, final=is_over))) as items:
                 async for item in items:
                     yield item
-                    spoke_at = loop.time()
             if follow is None or is_over or walk.is_sealed:
                 return
-            yield False
+            yield None
             read_at = loop.time()
-            silence = follow.idle_seconds if follow.idle_seconds is not None else float("inf")
-            while not await follow.wake.wait(max(0.0, min(RECHECK_SECONDS, spoke_at + silence - loop.time()))):
-                if loop.time() - spoke_at >= silence:
-                    spoke_at = loop.time()
-                    yield True
-                if loop.time() - read_at >= RECHECK_SECONDS:
-                    break
+            await follow.wake.wait(RECHECK_SECONDS)
             await asyncio.sleep(max(0.0, read_at + PACE_SECONDS - loop.time()))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -155,7 +155,7 @@ class RunWalk:
         self._query, self._index = query, index
         self._finder = BlockFinder(index, cache)
         self._position = RunPosition.parse(query.cursor) if query.cursor else None
-        self._unchecked = self._position is not None
+        self._is_first_pass = True
         self.is_final = False
         self._logs: dict[int, LogSummary] = {}
         self._last_attempts: dict[str, int] = {}
@@ -178,22 +178,28 @@ class RunWalk:
     async def walk(self, this: Pass) -> AsyncGenerator[Span | Gap, None]:
         """See Walk."""
         self.is_final = this.final
-        await self._refresh()
-        if self._unchecked and self._position:
+        if self._is_first_pass or not this.follow:
+            await self._read_all_logs()
+        if self._is_first_pass and self._position:
             await self._check(self._position)
+        self._is_first_pass = False
         position = self._position = self._position or await self._begin()
         while True:
             commits = await self._index.list_commits(self._query.run_id, position.seq - 1, _PAGE_COMMITS)
+            is_last = len(commits) < _PAGE_COMMITS
+            if commits and commits[0].seq == position.seq and position.byte >= commits[0].end_byte:
+                del commits[0]
+            await self._read_logs_of(commits)
             for commit in commits:
                 if commit.seq != position.seq:
                     position.seq, position.byte, position.gaps = commit.seq, commit.first_byte, None
-                log = await self._log_of(commit)
+                log = self._log_of(commit)
                 if log is None:
                     position.byte = commit.end_byte
                     continue
                 async for span in self._walk_commit(commit, log, position):
                     yield span
-            if len(commits) < _PAGE_COMMITS:
+            if is_last:
                 break
         if not this.follow:
             async for gap in self._trailing(position):
@@ -237,13 +243,13 @@ class RunWalk:
 
     async def _check(self, position: RunPosition) -> None:
         """Raise InvalidCursor where the query's cursor is of no commit of this run."""
-        self._unchecked = False
         if position.seq:
             found = await self._index.list_commits(self._query.run_id, position.seq - 1, 1)
             if not found or found[0].seq != position.seq or not found[0].first_byte <= position.byte <= found[0].end_byte:
                 raise InvalidCursor(str(position))
 
-    async def _refresh(self) -> None:
+    async def _read_all_logs(self) -> None:
+        """What the query means, and, in the end, which logs have gaps behind their last commit: a run has thousands of logs."""
         logs = await self._index.find_logs(self._query.run_id, self._query.task)
         self._logs = {log.log_id: log for log in logs}
         if self._query.attempt is None:
@@ -254,17 +260,20 @@ class RunWalk:
                     task, attempt = log.key.task, log.key.attempt
                     self._last_attempts[task] = max(attempt, self._last_attempts.get(task, 0))
 
-    async def _log_of(self, commit: LogCommit) -> LogSummary | None:
-        """The commit's log as it was at that commit or later; None: not asked for, or deleted."""
+    async def _read_logs_of(self, commits: Sequence[LogCommit]) -> None:
+        """Know the commits' logs as they were at their commits or later."""
+        if commits:
+            found = await self._index.list_logs({commit.log_id for commit in commits})
+            self._logs.update((log.log_id, log) for log in found)
+
+    def _log_of(self, commit: LogCommit) -> LogSummary | None:
+        """The commit's log; None: not asked for, or deleted."""
         log = self._logs.get(commit.log_id)
-        if log is None or log.bytes < commit.end_byte:
-            await self._refresh()
-            log = self._logs.get(commit.log_id)
-        return log if log is not None and self._wants(log) else None
+        return log if log is not None and log.bytes >= commit.end_byte and self._wants(log) else None
 
     def _wants(self, log: LogSummary) -> bool:
         attempt: int | Literal["all"] | None = self._query.attempt
-        if self._query.container not in ("*", log.key.container):
+        if self._query.container not in ("*", log.key.container) or self._query.task not in (None, log.key.task):
             return False
         if attempt is None:
             return log.key.attempt >= self._last_attempts.get(log.key.task, 0)
@@ -279,11 +288,12 @@ class RunWalk:
         before: int | None = None
         while True:
             commits = await self._index.list_last_commits(self._query.run_id, before, _PAGE_COMMITS)
+            await self._read_logs_of(commits)
             for commit in commits:
                 if before is None:
                     position.seq, position.byte = commit.seq, commit.end_byte
                 before = commit.seq
-                log = await self._log_of(commit)
+                log = self._log_of(commit)
                 if log is None or not missing:
                     continue
                 starts = await self._line_starts(log, commit)

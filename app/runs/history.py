@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +22,8 @@ from app.storage.runs import find_run, last_event_id, list_events, list_runs_by_
 PAGE = 500
 #: A wake-up may be lost between replicas: who follows looks by itself after this time.
 REREAD_SECONDS = 5.0
+#: Who follows reads this often at most; after a silence at once.
+PACE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +116,7 @@ class History:
         with self._broker.subscribe(topic) as subscription:
             while True:
                 subscription.clear()
+                read_at = time.monotonic()
                 page = await read(cursor)
                 cursor = page.cursor
                 if page.events or page.end_phase is not None:
@@ -120,3 +125,4 @@ class History:
                     return
                 if not page.more:
                     await subscription.wait(REREAD_SECONDS)
+                    await asyncio.sleep(max(0.0, read_at + PACE_SECONDS - time.monotonic()))

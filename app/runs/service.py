@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from app.runs.cursors import read_run_cursor, read_task_cursor, task_cursor
 from app.runs.documents import CancelRequest
 from app.runs.history import REREAD_SECONDS, History, RunFilter
 from app.runs.ports import Admission, LogObjects, Pods
+from app.runs.shared_reads import SharedReads
 from app.runs.submit import Submitted, Submitter
-from app.runs.views import View, run_etag, run_view, task_views
+from app.runs.views import View, encode, run_etag, run_view, task_views
 from app.storage.broker import INTENTS, RUNS, Broker, logs_topic, run_topic
 from app.storage.database import Database
 from app.storage.models import RunRow
@@ -40,6 +42,9 @@ from app.storage.writer import Change, Writer
 
 #: More tasks than this are not named one by one in a query: all attempts of the run are read.
 _NAMED_TASKS = 500
+#: A long-poll takes about 50 µs each time its run changes. The more there are, the less often each looks: together they
+#: leave most of the event loop to others, and one alone is as quick as can be.
+PACE_SECONDS_EACH, PACE_SECONDS_MAX = 0.0002, 0.1
 _OVER = frozenset(phase.value for phase in RunPhase if phase.is_over)
 
 log = structlog.get_logger(__name__)
@@ -57,7 +62,7 @@ class Page:
 class RunAnswer:
     """A run as it was at one moment."""
 
-    view: View
+    body: bytes  #: its JSON
     etag: str
     is_finished: bool
 
@@ -80,6 +85,8 @@ class Runs:
         self._log_objects = log_objects
         self._submitter = Submitter(database, writer, pods, admission)
         self.history = History(database, broker)
+        self._reads = SharedReads(self._read_run)
+        self._waiting = 0
 
     async def check(self) -> str | None:
         """None when the database answers; whatever it raises says that it does not."""
@@ -96,6 +103,13 @@ class Runs:
 
     async def get(self, run_id: str, *, include_tasks: bool = False) -> RunAnswer:
         """The run, with all its tasks if asked for. Raises NotFound."""
+        run = await self._reads.get((run_id, include_tasks))
+        if run is None:
+            raise NotFound("run", run_id)
+        return run
+
+    async def _read_run(self, key: tuple[str, bool]) -> RunAnswer | None:
+        run_id, include_tasks = key
         return await self._database.read(lambda session: _read_run(session, run_id, include_tasks=include_tasks))
 
     async def wait(
@@ -112,18 +126,23 @@ class Runs:
         `give_up` is asked at each wake-up: True answers at once. Raises NotFound.
         """
         deadline = time.monotonic() + seconds
-        with self._broker.subscribe(run_topic(run_id)) as subscription:
-            while True:
-                subscription.clear()
-                run = await self._database.read(lambda session: _get(session, run_id))
-                left = deadline - time.monotonic()
-                reached = run.is_finished if etag is None else run_etag(run) != etag
-                if reached or left <= 0 or await give_up():
-                    break
-                await subscription.wait(min(left, REREAD_SECONDS))
-        if include_tasks:
-            return await self.get(run_id, include_tasks=True)
-        return RunAnswer(view=run_view(run), etag=run_etag(run), is_finished=run.is_finished)
+        self._waiting += 1
+        try:
+            with self._broker.subscribe(run_topic(run_id)) as subscription:
+                while True:
+                    subscription.clear()
+                    read_at = time.monotonic()
+                    run = await self.get(run_id)
+                    left = deadline - time.monotonic()
+                    reached = run.is_finished if etag is None else run.etag != etag
+                    if reached or left <= 0 or await give_up():
+                        break
+                    if await subscription.wait(min(left, REREAD_SECONDS)):
+                        pace = min(self._waiting * PACE_SECONDS_EACH, PACE_SECONDS_MAX, left)
+                        await asyncio.sleep(max(0.0, read_at + pace - time.monotonic()))
+        finally:
+            self._waiting -= 1
+        return await self.get(run_id, include_tasks=True) if include_tasks else run
 
     async def list(self, wanted: RunFilter, *, cursor: str | None, limit: int) -> Page:
         """A page of runs, newest first. Raises InvalidCursor."""
@@ -187,7 +206,7 @@ class Runs:
         run = await self._database.read(lambda session: _get(session, run_id))
         asked = run.cancel_requested_at is not None and (run.cancel_force or not request.force)
         if run.phase in _OVER or asked:
-            return RunAnswer(view=run_view(run), etag=run_etag(run), is_finished=run.is_finished), False
+            return _answer(run, run_view(run)), False
         now = datetime.now(UTC)
         event = RunEvent(
             run_id=run_id,
@@ -227,9 +246,15 @@ def _get(session: Session, run_id: str) -> RunRow:
     return run
 
 
-def _read_run(session: Session, run_id: str, *, include_tasks: bool) -> RunAnswer:
-    run = _get(session, run_id)
+def _read_run(session: Session, run_id: str, *, include_tasks: bool) -> RunAnswer | None:
+    run = find_run(session, run_id)
+    if run is None:
+        return None
     view = run_view(run)
     if include_tasks:
         view["tasks"] = task_views(list_tasks(session, run_id), list_attempts(session, run_id), list_main_logs(session, run_id))
-    return RunAnswer(view=view, etag=run_etag(run), is_finished=run.is_finished)
+    return _answer(run, view)
+
+
+def _answer(run: RunRow, view: View) -> RunAnswer:
+    return RunAnswer(body=encode(view), etag=run_etag(run), is_finished=run.is_finished)

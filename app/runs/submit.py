@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import uuid_utils
@@ -24,7 +25,7 @@ from app.runs.documents import Submission, read_submission
 from app.runs.ports import Admission, Pods
 from app.storage.broker import RUNS, SUBMITTED, run_topic
 from app.storage.database import Database
-from app.storage.idempotency import FORGET_KEY, INSERT_KEY, KEPT_FOR, find_key, forget_keys
+from app.storage.idempotency import find_key, forget_keys, remember_key
 from app.storage.models import IdempotencyKeyRow, RunRow
 from app.storage.runs import INSERT_DOCUMENT, INSERT_RUN, INSERT_TASK, find_run, insert_events
 from app.storage.writer import Change, Writer
@@ -44,6 +45,16 @@ class Submitted:
 
     run: RunRow
     replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """A key as one request uses it."""
+
+    caller: str
+    key: str
+    body_hash: str
+    now: datetime
 
 
 def read_idempotency_key(header: str | None) -> str | None:
@@ -75,16 +86,18 @@ class Submitter:
             IdempotencyKeyReused, IdempotencyKeyBusy, IdempotentRunDeleted: the key says no.
         """
         if key is None:
-            return Submitted(await self._create(await self._read(body), ()), replayed=False)
-        body_hash = hashlib.sha256(body).hexdigest()
-        with self._hold(caller, key):
-            if found := await self._find(caller, key, body_hash):
+            return Submitted(await self._create(await self._read(body)), replayed=False)
+        # One moment for all: a key that is too old to be found must be old enough to be replaced.
+        wanted = _Key(caller, key, hashlib.sha256(body).hexdigest(), datetime.now(UTC))
+        with self._hold(wanted):
+            if found := await self._find(wanted):
                 return found
             submission = await self._read(body)
             try:
-                return Submitted(await self._create(submission, (caller, key, body_hash)), replayed=False)
+                return Submitted(await self._create(submission, wanted), replayed=False)
             except IntegrityError:
-                if found := await self._find(caller, key, body_hash):  # another replica was first
+                # Another replica was first, or a request that was cancelled after it had been queued.
+                if found := await self._find(wanted):
                     return found
                 raise
 
@@ -94,49 +107,53 @@ class Submitter:
         return read_submission(body, self._pods)
 
     @contextmanager
-    def _hold(self, caller: str, key: str) -> Iterator[None]:
-        if (caller, key) in self._in_progress:
-            raise IdempotencyKeyBusy(key)
-        self._in_progress.add((caller, key))
+    def _hold(self, wanted: _Key) -> Iterator[None]:
+        """Hold the key until the request ends, however it ends: what it left in the database decides from then on."""
+        held = (wanted.caller, wanted.key)
+        if held in self._in_progress:
+            raise IdempotencyKeyBusy(wanted.key)
+        self._in_progress.add(held)
         try:
             yield
         finally:
-            self._in_progress.discard((caller, key))
+            self._in_progress.discard(held)
 
-    async def _find(self, caller: str, key: str, body_hash: str) -> Submitted | None:
+    async def _find(self, wanted: _Key) -> Submitted | None:
         def read(session: Session) -> tuple[IdempotencyKeyRow | None, RunRow | None]:
-            row = find_key(session, caller, key, datetime.now(UTC))
+            row = find_key(session, wanted.caller, wanted.key, wanted.now)
             return row, find_run(session, row.run_id) if row else None
 
         row, run = await self._database.read(read)
         if row is None:
             return None
-        if row.body_hash != body_hash:
-            raise IdempotencyKeyReused(key)
+        if row.body_hash != wanted.body_hash:
+            raise IdempotencyKeyReused(wanted.key)
         if run is None:
-            raise IdempotentRunDeleted(key, row.run_id)
+            raise IdempotentRunDeleted(wanted.key, row.run_id)
         return Submitted(run, replayed=True)
 
-    async def _create(self, submission: Submission, key: tuple[str, str, str] | tuple[()]) -> RunRow:
+    async def _create(self, submission: Submission, key: _Key | None = None) -> RunRow:
         owner = self._admission.owner if self._admission else None
         run = _new_run(submission, owner)
-        rows = [*_run_rows(run, submission), *(_key_rows(run, *key) if key else ())]
         topics = [RUNS, run_topic(run.id), *(() if owner else (SUBMITTED,))]
-        await self._writer.commit(Change(rows=rows, topics=topics, call=self._forget_call() if key else None))
+        begun_at = time.monotonic()
+        forgets = key is not None and begun_at >= self._forget_at
+        call = partial(_remember, key, run.id, forgets) if key else None
+        await self._writer.commit(Change(rows=_run_rows(run, submission), topics=topics, call=call))
+        if forgets:
+            self._forget_at = begun_at + FORGET_EVERY_SECONDS
         if self._admission is not None and owner is not None:
             self._admission.admit(run.id, run.epoch)
         return run
 
-    def _forget_call(self) -> Any:
-        """What forgets old keys, once an hour."""
-        if time.monotonic() < self._forget_at:
-            return None
-        self._forget_at = time.monotonic() + FORGET_EVERY_SECONDS
 
-        def forget(connection: Connection) -> None:
-            forget_keys(connection, datetime.now(UTC))
-
-        return forget
+def _remember(key: _Key, run_id: str, forgets: bool, connection: Connection) -> None:
+    row = IdempotencyKeyRow(
+        caller=key.caller, key=key.key, body_hash=key.body_hash, run_id=run_id, created_at=key.now
+    )  # fmt: skip
+    remember_key(connection, row)
+    if forgets:
+        forget_keys(connection, key.now)
 
 
 def _new_run(submission: Submission, owner: str | None) -> RunRow:
@@ -174,12 +191,4 @@ def _run_rows(run: RunRow, submission: Submission) -> Sequence[_Row]:
         (INSERT_DOCUMENT, {"run_id": run.id, "body": submission.document}),
         *tasks,
         *insert_events([created]),
-    ]
-
-
-def _key_rows(run: RunRow, caller: str, key: str, body_hash: str) -> Sequence[_Row]:
-    made = {"caller": caller, "key": key, "body_hash": body_hash, "run_id": run.id, "created_at": run.created_at}
-    return [
-        (FORGET_KEY, {"b_caller": caller, "b_key": key, "b_before": run.created_at - KEPT_FOR}),
-        (INSERT_KEY, made),
     ]

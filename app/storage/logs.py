@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, select
@@ -139,6 +139,11 @@ class LogRows:
         statement = statement.outerjoin(tasks, (tasks.c.run_id == _LOGS.c.run_id) & (tasks.c.name == _LOGS.c.task)).order_by(
             tasks.c.position, func.coalesce(tasks.c.foreach_index, -1), _LOGS.c.attempt, _LOGS.c.id
         )
+        return await self._database.read(lambda session: [_summary(row) for row in session.execute(statement)])
+
+    async def list_logs(self, log_ids: Collection[int]) -> list[LogSummary]:
+        """See LogIndex."""
+        statement = select(_LOGS).where(_LOGS.c.id.in_(log_ids))
         return await self._database.read(lambda session: [_summary(row) for row in session.execute(statement)])
 
     async def find_block_of_line(self, log_id: int, line: int) -> StoredBlock | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, literal, select, update
@@ -23,6 +23,7 @@ from app.storage.writer import INSERT_EVENT
 RUNS, TASKS, ATTEMPTS, EVENTS = table_of(RunRow), table_of(TaskRow), table_of(AttemptRow), table_of(EventRow)
 #: A list looks at this many rows at most for one page; a page may be short, with a cursor.
 SCAN_LIMIT = 5000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 INSERT_RUN = RUNS.insert()
 INSERT_DOCUMENT = table_of(DocumentRow).insert()
@@ -109,6 +110,15 @@ def find_document(session: Session, run_id: str) -> bytes | None:
     return row.body if row else None
 
 
+def _first_id(time: datetime, more: int = 0) -> str:
+    """Before the ids of all runs of that millisecond (plus so many) and later ones: a run's id begins with its `created_at`.
+
+    So a time is found in the primary key. Source: https://www.rfc-editor.org/rfc/rfc9562#section-5.7
+    """
+    milliseconds = f"{max(0, (time - _EPOCH) // timedelta(milliseconds=1) + more):012x}"
+    return f"{milliseconds[:8]}-{milliseconds[8:]}-0000-0000-000000000000"
+
+
 def list_runs(
     session: Session,
     *,
@@ -130,9 +140,10 @@ def list_runs(
     if workflow is not None:
         statement = statement.where(col(RunRow.workflow) == workflow)
     if created_after is not None:
-        statement = statement.where(col(RunRow.created_at) > created_after)
+        statement = statement.where(col(RunRow.id) >= _first_id(created_after), col(RunRow.created_at) > created_after)
     if created_before is not None:
-        statement = statement.where(col(RunRow.created_at) < created_before)
+        # In that very millisecond runs may have been created before that time.
+        statement = statement.where(col(RunRow.id) < _first_id(created_before, 1), col(RunRow.created_at) < created_before)
     found: list[RunRow] = []
     seen = 0
     while seen < SCAN_LIMIT:

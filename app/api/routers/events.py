@@ -50,7 +50,8 @@ async def all_events(
 ) -> Response:
     """The history of all runs that are meant, oldest first."""
     if preferred_type(request.headers.get("accept"), _OFFERS) == "text/event-stream":
-        return EventStream(await _all_pieces(context, wanted, last_event_id or cursor), context.stopping)
+        start = last_event_id or cursor or await context.services.runs.history.now()
+        return EventStream(await _all_pieces(context, wanted, start), context.stopping, start=start)
     page = await context.services.runs.history.list_all(wanted, cursor, limit)
     return page_answer(request, page.events, page.cursor if page.more else None)
 

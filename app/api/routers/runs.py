@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Header, Query
-from pydantic import AwareDatetime
+from pydantic import AfterValidator, AwareDatetime
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,7 +24,19 @@ from app.runs.submit import read_idempotency_key
 from app.runs.views import run_etag, run_view
 
 router = APIRouter(tags=["runs"])
+#: A long-poll that is woken often looks this often at most whether its client is still there.
+LOOK_SECONDS = 1.0
 _ETAG = {"ETag": "Weak, of the run's id and version."}
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be in the years 1 to 9999, in UTC") from None
+
+
+Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 def run_filter(
@@ -33,8 +47,8 @@ def run_filter(
     label_selector: Annotated[
         str | None, Query(max_length=4096, description="In Kubernetes' grammar: `a=b,c!=d,e in (x,y),f notin (z),g,!h`.")
     ] = None,
-    created_after: Annotated[AwareDatetime | None, Query(description="RFC 3339.")] = None,
-    created_before: Annotated[AwareDatetime | None, Query(description="RFC 3339.")] = None,
+    created_after: Annotated[Time | None, Query(description="RFC 3339.")] = None,
+    created_before: Annotated[Time | None, Query(description="RFC 3339.")] = None,
 ) -> RunFilter:
     """Which runs are meant."""
     return RunFilter(
@@ -121,8 +135,16 @@ async def get_run(
         # The tag is compared as text each time the run changes: of several tags, waiting is for none of them.
         etag = _single_etag(if_none_match)
 
+        looked_at = time.monotonic()
+
         async def give_up() -> bool:
-            return context.stopping.is_set() or await request.is_disconnected()
+            nonlocal looked_at
+            if context.stopping.is_set():
+                return True
+            if time.monotonic() - looked_at < LOOK_SECONDS:
+                return False
+            looked_at = time.monotonic()
+            return await request.is_disconnected()
 
         run = await runs.wait(run_id, etag=etag, seconds=wait, give_up=give_up, include_tasks=with_tasks)
     else:
@@ -130,7 +152,7 @@ async def get_run(
     headers = {"ETag": run.etag, "Cache-Control": "private, no-cache"}
     if matches_etag(if_none_match, run.etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return json_answer(run.view, headers=headers)
+    return json_answer(run.body, headers=headers)
 
 
 def _single_etag(header: str | None) -> str | None:
@@ -165,7 +187,7 @@ async def cancel(request: Request, context: ContextDep, run_id: RunId) -> Respon
     """Running and waiting tasks become Cancelled, their pods are deleted with their grace period."""
     asked = read_cancel(await read_json_body(request, may_be_empty=True))
     run, is_new = await context.services.runs.cancel(run_id, asked)
-    return json_answer(run.view, HTTPStatus.ACCEPTED if is_new else HTTPStatus.OK, {"ETag": run.etag})
+    return json_answer(run.body, HTTPStatus.ACCEPTED if is_new else HTTPStatus.OK, {"ETag": run.etag})
 
 
 @router.delete(

@@ -219,6 +219,25 @@ async def test_all_events__without_cursor__start_now_and_are_filtered(tmp_path: 
             assert [one["event"]["workflow"] for one in frames] == ["other", "hello"]
 
 
+async def test_all_events__cut_off_before_the_first_event__there_is_an_id_to_come_back_with(tmp_path: Path) -> None:
+    async def first(service: Service, field: str, **headers: str) -> str:
+        async with (
+            asyncio.timeout(5),
+            service.http.stream("GET", "/runs/events", headers={"Accept": "text/event-stream", **headers}) as answer,
+        ):
+            async for line in answer.aiter_lines():
+                if line.startswith(field):
+                    return line.removeprefix(field)
+        raise AssertionError
+
+    async with running(tmp_path) as service:
+        await service.submit()
+        start = await first(service, "id: ")
+        missed = await service.submit()
+        data = await first(service, "data: ", **{"Last-Event-ID": start})
+        assert json.loads(data)["event"]["run_id"] == missed["id"]
+
+
 async def test_streams__the_service_stops__close_with_1012(tmp_path: Path) -> None:
     async with running(tmp_path) as service:
         run = await service.submit()

@@ -288,25 +288,6 @@ async def test_follow__into_the_next_attempt__until_the_task_is_over(logs):
     assert (await logs.items(cursor=after)) == following.result()[1:]
 
 
-async def test_follow__silent__signs_of_life(logs):
-    log, over = Appended(logs), asyncio.Event()
-    await log.append(b"a\n")
-    frames = []
-    with logs.broker.subscribe(logs_topic(RUN)) as wake:
-
-        async def is_over() -> bool:
-            return over.is_set()
-
-        follow = Follow(wake=wake, is_over=is_over, idle_seconds=0.05)
-        async for frame in logs.reader.lines(LogQuery(run_id=RUN, task="a"), follow):
-            frames.append(frame)
-            if len(frames) == 3:
-                over.set()
-                logs.broker.publish([logs_topic(RUN)])
-    assert [len(frame.lines) for frame in frames[:3]] == [1, 0, 0]
-    assert isinstance(frames[-1], End)
-
-
 async def test_follow__while_collected__every_reader_gets_every_byte_from_any_cursor(logs):
     chance = random.Random(1)
     kubelet, ended, over = FakeKubelet(), asyncio.Event(), asyncio.Event()
@@ -323,6 +304,46 @@ async def test_follow__while_collected__every_reader_gets_every_byte_from_any_cu
         ended.set()
     for reader in readers:
         assert joined(reader.result()) == kubelet.printed
+
+
+async def test_follow__a_run_of_many_logs__all_of_them_are_read_at_its_start_and_end_alone(logs):
+    class Counting:
+        def __init__(self) -> None:
+            self.whole_reads = 0
+
+        def __getattr__(self, name: str):
+            return getattr(logs.rows, name)
+
+        async def find_logs(self, *arguments):
+            self.whole_reads += 1
+            return await logs.rows.find_logs(*arguments)
+
+    one, two, over = Appended(logs), Appended(logs, KEY._replace(task="b")), asyncio.Event()
+    late, side = Appended(logs, KEY._replace(attempt=2)), Appended(logs, KEY._replace(task="b", container="proxy"))
+    index = Counting()
+    async with asyncio.TaskGroup() as group:
+        run = group.create_task(follow(logs, LogQuery(run_id=RUN), over, LogReader(index, logs.store)))
+        task = group.create_task(follow(logs, LogQuery(run_id=RUN, task="b", container="*"), over))
+        for number in range(8):
+            await one.append(f"a{number}\n".encode())
+            await two.append(f"b{number}\n".encode())
+            await side.append(f"p{number}\n".encode())
+            await asyncio.sleep(0.06)  # longer than the reader's pace: a pass for each
+        await one.gap()
+        await one.append(b"a8\n")
+        await late.append(b"again")
+        for log in (one, two, side, late):
+            await log.gap("end")
+            await log.seal()
+        over.set()
+        logs.broker.publish([logs_topic(RUN)])
+    assert index.whole_reads == 2
+    said = [item.reason if isinstance(item, Gap) else item.text.decode() for item in run.result()]
+    assert sorted(said) == sorted(
+        [f"a{number}" for number in range(9)] + [f"b{number}" for number in range(8)] + ["again", "gap", "end", "end", "end"]
+    )
+    assert said.index("gap") == said.index("a8") - 1
+    assert joined(task.result()) == b"".join(f"b{number}\np{number}\n".encode() for number in range(8))
 
 
 async def test_reader__many_readers__an_object_is_read_once(logs):

@@ -12,9 +12,11 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
 
 def run_row(number: int, **values: Any) -> dict[str, Any]:
-    """Runs in the order of their numbers, a second apart."""
+    """Runs in the order of their numbers, a second apart; the ids' times are those of their creation."""
+    created_at = NOW + timedelta(seconds=number)
+    milliseconds = f"{int(created_at.timestamp()) * 1000 + created_at.microsecond // 1000:012x}"
     return {
-        "id": f"00000000-0000-7000-8000-{number:012d}",
+        "id": f"{milliseconds[:8]}-{milliseconds[8:]}-7000-8000-{number:012d}",
         "workflow": "demo",
         "workflow_version": None,
         "phase": "Pending",
@@ -26,7 +28,7 @@ def run_row(number: int, **values: Any) -> dict[str, Any]:
         "labels": {},
         "task_phases": {"Pending": 1},
         "version": 1,
-        "created_at": NOW + timedelta(seconds=number),
+        "created_at": created_at,
         "started_at": None,
         "finished_at": None,
         "retried_at": None,

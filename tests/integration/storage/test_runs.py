@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from app.storage.database import Database
 from app.storage.idempotency import INSERT_KEY, KEPT_FOR, find_key, forget_keys
@@ -44,6 +44,22 @@ async def test_list_runs__filters__all_must_match(database: Database, writer: Wr
     assert (await _numbers(database, created_after=NOW + timedelta(seconds=1)))[0] == [3, 2]
     assert (await _numbers(database, created_before=NOW + timedelta(seconds=2)))[0] == [1]
     assert await _numbers(database, workflow="none") == ([], None)
+
+
+async def test_list_runs__between_two_times__exact_to_the_microsecond_and_by_the_key(
+    database: Database, writer: Writer
+) -> None:
+    for number in range(1, 6):
+        await writer.commit(new_run(number))
+    two, four = NOW + timedelta(seconds=2), NOW + timedelta(seconds=4)
+    tick = timedelta(microseconds=1)
+    assert (await _numbers(database, created_after=two, created_before=four))[0] == [3]
+    assert (await _numbers(database, created_after=two - tick, created_before=four + tick))[0] == [4, 3, 2]
+    year_1, year_9999 = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    assert (await _numbers(database, created_after=year_1, created_before=year_9999))[0] == [5, 4, 3, 2, 1]
+    assert (await _numbers(database, created_after=year_9999, created_before=year_1))[0] == []
+    await writer.commit(new_run(6, id="00000000-0000-7000-8000-000000000006"))
+    assert (await _numbers(database, created_after=two))[0] == [5, 4, 3], "an id of another time is not looked at"
 
 
 async def test_list_runs__few_of_many_match__short_page_with_a_cursor(database: Database) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import json
+from socket import gaierror
 
 import pytest
 import structlog
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.api.problems import PROBLEMS, error_response
 from app.domain import errors
@@ -16,7 +18,8 @@ from app.domain.errors import Fault
 #: What never reaches a user's request: start-up, executor, pods.
 _INNER = {
     errors.PodrunError, errors.LeaseExpired, errors.DatabaseMismatch, errors.ServiceAlreadyRunning, errors.PodRefused,
-    errors.PodDeferred, errors.LogUnavailable, errors.ClusterConfigInvalid,
+    errors.PodDeferred, errors.LogUnavailable, errors.ClusterConfigInvalid, errors.DatabaseUnreachable, errors.AddressUnusable,
+    errors.RunGone,
 }  # fmt: skip
 
 
@@ -44,8 +47,25 @@ def test_error_response__a_known_error__is_told(error: Exception, status: int, f
     assert body["detail"] == str(error)
 
 
+class PostgresError(Exception):
+    """As asyncpg's are: all of one class for SQLAlchemy, told apart by their code."""
+
+    def __init__(self, sqlstate: str) -> None:
+        super().__init__("secret")
+        self.sqlstate = sqlstate
+
+
 @pytest.mark.parametrize(
-    ("error", "status"), [(ValueError("secret"), 500), (OperationalError("SELECT secret", {}, OSError("secret")), 503)]
+    ("error", "status"),
+    [
+        (ValueError("secret"), 500),
+        (OperationalError("SELECT secret", {}, OSError("secret")), 503),
+        (DBAPIError("SELECT secret", {}, PostgresError("57P01")), 503),
+        (DBAPIError("SELECT secret", {}, PostgresError("42P01")), 500),
+        (PoolTimeoutError("secret"), 503),
+        (gaierror(-2, "secret"), 503),
+        (TimeoutError("secret"), 503),
+    ],
 )
 def test_error_response__the_inside__is_logged_and_not_told(error: Exception, status: int) -> None:
     with structlog.testing.capture_logs() as entries:

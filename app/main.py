@@ -34,6 +34,7 @@ from app.executor.launcher import Launcher
 from app.executor.lease import Lease
 from app.executor.run_actor import Environment
 from app.executor.slots import Slots
+from app.limits import raise_open_files_limit
 from app.logs.collector import LogCollector
 from app.logs.reader import LogReader
 from app.logs.store import LogStore
@@ -240,6 +241,7 @@ def serve(settings: Settings) -> None:
     """
     configure_logging()
     gc.set_threshold(*GC_THRESHOLD)
+    raise_open_files_limit()
     for name in Settings.unknown_variables():
         log.warning("this variable is no setting of podrun's, is it misspelt?", variable=name)
     with listening_socket(settings) as listening, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -266,6 +268,7 @@ async def running_service(settings: Settings) -> AsyncIterator[str]:
     Raises:
         PodrunError, ValueError, OSError: it could not start; the message says why.
     """
+    raise_open_files_limit()
     with listening_socket(settings) as listening:
         async with open_services(settings) as services, asyncio.TaskGroup() as group:
             server = _make_server(settings, services, catch_signals=False)

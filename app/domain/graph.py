@@ -6,7 +6,6 @@ work on the document as posted, whatever else is wrong with it: what is no task,
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -153,22 +152,3 @@ def downstream_of(upstream: Mapping[str, Sequence[str]]) -> dict[str, tuple[str,
         for other in names:
             found[other].append(name)
     return {name: tuple(names) for name, names in found.items()}
-
-
-def topological_order(upstream: Mapping[str, Sequence[str]]) -> list[str]:
-    """Every task after all that it depends on; of a valid workflow's `{task.name: task.depends_on}`.
-
-    Of tasks that are ready together, those come first that stand first in the document.
-    """
-    downstream = downstream_of(upstream)
-    waiting = {name: len(names) for name, names in upstream.items()}
-    ready = deque(name for name, count in waiting.items() if count == 0)
-    order: list[str] = []
-    while ready:
-        name = ready.popleft()
-        order.append(name)
-        for other in downstream[name]:
-            waiting[other] -= 1
-            if waiting[other] == 0:
-                ready.append(other)
-    return order

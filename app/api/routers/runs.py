@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Header, Query
-from pydantic import AfterValidator, AwareDatetime
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -36,7 +37,14 @@ def _in_utc(value: datetime) -> datetime:
         raise ValueError("must be in the years 1 to 9999, in UTC") from None
 
 
-Time = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+def _is_rfc3339(value: object) -> object:
+    if isinstance(value, str) and not _RFC3339.match(value):  # pydantic would take numbers for seconds since 1970
+        raise ValueError("must be a time in RFC 3339, such as 2026-01-31T12:00:00Z")
+    return value
+
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d")
+Time = Annotated[AwareDatetime, BeforeValidator(_is_rfc3339), AfterValidator(_in_utc)]
 
 
 def run_filter(

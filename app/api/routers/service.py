@@ -56,12 +56,14 @@ async def info(request: Request, context: ContextDep) -> Response:
     )
 
 
+@outside.head("/healthz", include_in_schema=False)
 @outside.get("/healthz", summary="Whether the process lives", responses={200: {"description": "It does."}})
 async def healthz() -> Response:
     """Asks nothing of anybody: a database that is away must not have the process killed."""
     return json_answer({"status": "ok"})
 
 
+@outside.head("/readyz", include_in_schema=False)
 @outside.get(
     "/readyz", summary="Whether the service can work", responses={200: {"description": "It can."}, 503: declare(503)[503]}
 )

@@ -105,6 +105,9 @@ async def test_readyz__something_is_wrong__is_named(tmp_path: Path) -> None:
         assert (await service.http.get(f"{service.url}/healthz")).json() == {"status": "ok"}
     async with running(tmp_path, checks={"logs": fine}) as service:
         assert (await service.http.get(f"{service.url}/readyz")).status_code == 200
+        for path in ("healthz", "readyz"):  # as load balancers ask
+            answer = await service.http.head(f"{service.url}/{path}")
+            assert (answer.status_code, answer.content) == (200, b"")
 
 
 async def test_info__says_what_the_service_is(tmp_path: Path) -> None:

@@ -168,6 +168,7 @@ async def test_list__filters__choose(tmp_path: Path) -> None:
         ("cursor=abc", "cursor"),
         ("cursor=%00", "cursor"),
         ("label_selector=a in ()", "label_selector"),
+        ("created_after=5", "created_after"),
         ("created_after=2020-01-01T00:00:00", "created_after"),
         ("created_after=0001-01-01T00:00:00%2B14:00", "created_after"),
         ("created_before=9999-12-31T23:59:59-14:00", "created_before"),

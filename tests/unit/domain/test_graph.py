@@ -1,12 +1,10 @@
 """The graph of tasks: duplicates, unknown names, cycles (against a simple oracle), order."""
 
-from itertools import pairwise
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.errors import Fault
-from app.domain.graph import downstream_of, graph_faults, topological_order
+from app.domain.graph import downstream_of, graph_faults
 
 MAX_NODES = 7
 
@@ -97,21 +95,6 @@ def test_graph_faults__any_graph__tells_exactly_the_edges_that_lead_back(upstrea
     assert set(found) == expected
 
 
-@settings(max_examples=100, deadline=None)
-@given(graphs)
-def test_topological_order__any_graph_without_cycle__has_upstreams_first(upstream):
-    acyclic = {name: [to for to in names if to < name] for name, names in upstream.items()}
-    order = topological_order(acyclic)
-    assert sorted(order) == sorted(acyclic)
-    assert all(order.index(to) < order.index(name) for name, names in acyclic.items() for to in names)
-
-
 def test_downstream_of__a_diamond__is_in_document_order():
     diamond = {"a": (), "c": ("a",), "b": ("a",), "d": ("b", "c")}
     assert downstream_of(diamond) == {"a": ("c", "b"), "c": ("d",), "b": ("d",), "d": ()}
-    assert topological_order(diamond) == ["a", "c", "b", "d"]
-
-
-def test_topological_order__a_chain_of_ten_thousand__is_linear():
-    names = [f"t{index}" for index in range(10_000)]
-    assert topological_order({"t0": (), **{after: (before,) for before, after in pairwise(names)}}) == names

@@ -17,6 +17,7 @@ from app.domain.pods import MAIN, PodObservation, PodRef
 from app.pods.local import folders, honour
 from app.pods.local.launching import Launcher
 from app.pods.local.reading import LogReading
+from app.pods.local.records import Unreadable
 from app.pods.local.store import PodFiles, PodStore, StoredPod
 from app.pods.local.watch import PodWatch, WatchedPod
 from app.pods.port import Guard, Manifest, PodListener
@@ -109,10 +110,10 @@ class LocalBackend:
     async def delete_pod(self, ref: PodRef, guard: Guard, *, grace_seconds: int | None = None) -> None:
         """Remove a pod that is over at once; have another one ended, and removed a second later."""
         await self._wait_ready()
-        watched = await self._find_to_delete(ref)
-        if watched is None:
-            return
         try:
+            watched = await self._find_to_delete(ref)
+            if watched is None:
+                return
             if watched.is_over:
                 await self._in_thread(self._store.remove, watched.pod, guard)
                 self._watch.forget(watched)
@@ -137,7 +138,10 @@ class LocalBackend:
     async def _find_to_delete(self, ref: PodRef) -> WatchedPod | None:
         watched = self._watch.find(ref.namespace, ref.name)
         if watched is None or watched.pod.uid != ref.uid:
-            pod = await self._in_thread(self._store.find, ref.namespace, ref.name)
+            try:
+                pod = await self._in_thread(self._store.find, ref.namespace, ref.name)
+            except Unreadable:
+                pod = None
             if pod is None or pod.uid != ref.uid or pod.instance != self._instance:
                 return None
             watched = self._watch.track(pod, float("-inf"))

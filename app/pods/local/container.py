@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from app.pods.local import folders
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PIPE_BYTES = 256 * 1024
@@ -89,20 +91,13 @@ class Container:
         """Kill whatever of the container is left once main has ended, as the end of process 1 does in a real one."""
         self.signal(signal.SIGKILL)
         for _ in range(100):  # each round the children of those killed become ours
-            children = _children()
+            children = folders.child_processes(os.getpid())
             if not children:
                 return
             for child in children:
                 with contextlib.suppress(ProcessLookupError, PermissionError, ChildProcessError):
                     os.kill(child, signal.SIGKILL)
                     os.waitpid(child, 0)
-
-
-def _children() -> list[int]:
-    try:
-        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_bytes().split()]
-    except OSError:
-        return []
 
 
 def _become_main(program: str, launch: Mapping[str, Any], output_end: int, trouble_end: int, parent: int) -> None:

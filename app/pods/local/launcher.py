@@ -6,8 +6,10 @@ only: it is started without site-packages.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import resource
 import signal
 import sys
 
@@ -19,6 +21,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps: who ends is seen by others, through a pidfd
+    _restore_open_files(int(sys.argv[3]))
     gc.collect()
     gc.freeze()  # so that collections in the children do not copy every page of this process
     root = sys.argv[1]
@@ -26,6 +29,13 @@ def main() -> None:
     for line in requests:
         if os.fork() == 0:
             _become_supervisor(root, os.fsdecode(line.rstrip(b"\n")))
+
+
+def _restore_open_files(soft: int) -> None:
+    """Undo, for all pods, what the service did to its own limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def _become_supervisor(root: str, folder: str) -> None:

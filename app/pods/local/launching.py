@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import app
+from app.limits import OPEN_FILES_AT_START
 
 _CODE = "import sys; sys.path.append(sys.argv[2]); from app.pods.local.launcher import main; main()"
 _END_SECONDS = 5
@@ -37,7 +38,8 @@ class Launcher:
         if self._process is None or self._process.poll() is not None:
             self._forget()
             # Isolated and without site-packages: it starts in a third of the time, and takes nothing from the environment.
-            arguments = [sys.executable, "-I", "-S", "-c", _CODE, str(self._root), str(Path(app.__file__).parent.parent)]
+            code = [sys.executable, "-I", "-S", "-c", _CODE]
+            arguments = [*code, str(self._root), str(Path(app.__file__).parent.parent), str(OPEN_FILES_AT_START)]
             self._process = subprocess.Popen(  # noqa: S603
                 arguments,
                 stdin=subprocess.PIPE,

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 
 PIECE_BYTES = 16 * 1024  #: what a container runtime waits for at most before it hands on a part of a line
-STAMP_BYTES = 31  #: of a stamp and the space behind it
 _SECOND = 1_000_000_000
 _BLOCK_BYTES = 64 * 1024
 
@@ -24,13 +23,18 @@ class LogWriter:
         self._fd = fd
         self._clock = clock
         self._held = b""  #: a line's beginning that is not written yet
+        self._unwritten = memoryview(b"")
         self._in_line = False  #: the file ends within a line
         self._next_stamp = 0
         self._second = -1
         self._second_text = b""
 
     def feed(self, chunk: bytes) -> None:
-        """Write all lines that are complete now, and whole pieces of one that is not."""
+        """Write all lines that are complete now, and whole pieces of one that is not.
+
+        Raises:
+            OSError: not all could be written; `flush` goes on from there, and comes before anything else is fed.
+        """
         data = self._held + chunk if self._held else chunk
         cut = data.rfind(b"\n") + 1
         parts = self._stamp_lines(data[:cut]) if cut else []
@@ -43,10 +47,10 @@ class LogWriter:
         self._write(b"".join(parts))
 
     def finish(self) -> None:
-        """Write what is left of an unfinished last line; no line feed is added."""
-        if self._held:
-            self._write(b"".join([*self._open_line(), self._held]))
-            self._held = b""
+        """Write what is left of an unfinished last line; no line feed is added. Raises OSError as `feed`."""
+        held, self._held = self._held, b""
+        if held:
+            self._write(b"".join([*self._open_line(), held]))
 
     def _open_line(self) -> list[bytes]:
         if self._in_line:
@@ -81,9 +85,13 @@ class LogWriter:
         return [b"%b.%09dZ " % (text, nano) for nano in range(nanos, nanos + count)]
 
     def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
+        self._unwritten = memoryview(data)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what could not be written so far. Raises OSError where it still can't be."""
+        while self._unwritten:
+            self._unwritten = self._unwritten[os.write(self._fd, self._unwritten) :]
 
 
 def find_line_since(fd: int, since_second: bytes) -> tuple[int, bool]:

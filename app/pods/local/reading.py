@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from app.domain.errors import LogUnavailable
+from app.pods.local import folders
 from app.pods.local.logfile import find_line_since
 
 _CHUNK_BYTES = 256 * 1024
@@ -70,8 +71,8 @@ class LogReading:
             LogUnavailable: the file is not there.
         """
         try:
-            fd = await self._in_thread(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+            fd = await self._in_thread(folders.open_file, path)
+        except (FileNotFoundError, ValueError):
             raise LogUnavailable(f"there is no log {path.name!r} of pod {path.parent.name!r}", gone=True) from None
         reader = _Reader(path, fd)
         try:

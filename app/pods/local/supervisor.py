@@ -15,6 +15,7 @@ from typing import Any
 
 from app.pods.local import folders
 from app.pods.local.container import Container, StartFailed
+from app.pods.local.disk import Patience
 from app.pods.local.logfile import LogWriter
 
 START_ERROR_CODE = 128  #: what Kubernetes gives as exit code of a container that could not be started
@@ -65,6 +66,7 @@ class _Pod:
         self._spec = spec
         self._watchers_fd = watchers_fd
         self._wake_fd = wake_fd
+        self._report_patience, self._log_patience = Patience(), Patience()
         self._status: dict[str, Any] = {"phase": "waiting", "over": False}
         self._log = LogWriter(os.open(folders.LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._container: Container | None = None
@@ -75,36 +77,42 @@ class _Pod:
 
     def run(self) -> None:
         if Path(folders.DELETION).exists():
-            self._report(over=True)  # deleted before it started: main never runs
+            self._report_end()  # deleted before it started: main never runs
             return
         try:
             self._container = container = Container.start(self._spec["launch"])
         except StartFailed as error:
-            self._report(
-                over=True, phase="terminated", reason="StartError", exit_code=START_ERROR_CODE, finished_at=time.time_ns(),
+            self._report_end(
+                phase="terminated", reason="StartError", exit_code=START_ERROR_CODE, finished_at=time.time_ns(),
                 message=f"unable to start the process: {error}",
             )  # fmt: skip
             return
-        self._report(
+        self._status.update(
             phase="running", pid=container.pid, pid_start=folders.process_start(container.pid), started_at=time.time_ns()
         )
+        self._report_patience.attempt(self._report)
         exit_code = self._watch(container)
         finished_at = time.time_ns()
         container.clear()
         self._drain(container.output_fd)
-        self._log.finish()
-        self._report(
-            over=True, phase="terminated", exit_code=exit_code, reason="Error" if exit_code else "Completed",
+        self._log_patience.insist(self._log.flush)
+        self._log_patience.attempt(self._log.finish)
+        self._log_patience.insist(self._log.flush)
+        self._report_end(
+            phase="terminated", exit_code=exit_code, reason="Error" if exit_code else "Completed",
             message=_termination_message(), finished_at=finished_at,
         )  # fmt: skip
 
     def give_up(self, message: str) -> None:
         if self._container is not None:
-            self._container.signal(signal.SIGKILL)
-        self._report(over=True, pod_reason="PodLost", pod_message=message)
+            self._container.clear()
+        self._report_end(pod_reason="PodLost", pod_message=message)
 
-    def _report(self, **changes: Any) -> None:
-        self._status.update(changes)
+    def _report_end(self, **changes: Any) -> None:
+        self._status.update(changes, over=True)
+        self._report_patience.insist(self._report)
+
+    def _report(self) -> None:
         folders.write_json(Path(folders.STATUS), self._status)
         folders.notify_watchers(self._watchers_fd, self._spec["uid"])
 
@@ -116,7 +124,8 @@ class _Pod:
         idle.register(container.output_fd, select.POLLIN)
         has_output, hold = True, False
         while True:
-            ready = (busy if hold or not has_output else idle).poll(self._wait_milliseconds(hold))
+            is_behind = self._log_patience.retry_at is not None  # main waits as well, once the pipe is full
+            ready = (busy if hold or is_behind or not has_output else idle).poll(self._wait_milliseconds(hold))
             hold = False
             for fd, _ in ready:
                 if fd == self._wake_fd:
@@ -129,10 +138,12 @@ class _Pod:
                 else:
                     hold = size < _READ_BYTES // 4
             self._mind_the_clock(container)
+            self._mind_the_disk()
 
     def _wait_milliseconds(self, hold: bool) -> float | None:
         now = time.monotonic()
-        times = [at - now for at in (self._kill_at, self._deadline_at) if at is not None]
+        moments = (self._kill_at, self._deadline_at, self._log_patience.retry_at, self._report_patience.retry_at)
+        times = [at - now for at in moments if at is not None]
         if hold:
             times.append(_HOLD_SECONDS)
         return max(0.0, min(times)) * 1000 + 0.5 if times else None
@@ -145,25 +156,27 @@ class _Pod:
             return 0
         if not chunk:
             return None
-        self._log.feed(chunk)
+        self._log_patience.attempt(lambda: self._log.feed(chunk))
         return len(chunk)
 
     def _drain(self, fd: int) -> None:
         give_up_at = time.monotonic() + _DRAIN_SECONDS  # somebody who escaped may write for ever
+        self._log_patience.insist(self._log.flush)
         while self._copy(fd) and time.monotonic() < give_up_at:
-            pass
+            self._log_patience.insist(self._log.flush)
         os.close(fd)
 
     def _take_signals(self) -> None:
         numbers = os.read(self._wake_fd, 4096)
         if signal.SIGTERM not in numbers:
             return
-        deletion = folders.read_json(Path(folders.DELETION))
-        if deletion is None:
+        deletion = folders.read_json(Path(folders.DELETION)) or {}
+        if not Path(folders.DELETION).exists():
             self._status.update(
                 pod_reason="NodeShutdown", pod_message="the pod's supervisor was told to end, as when the machine shuts down"
             )
-        self._end_main(deletion["grace_seconds"] if deletion else self._spec["grace_seconds"])
+        grace = deletion.get("grace_seconds")
+        self._end_main(grace if isinstance(grace, int) else self._spec["grace_seconds"])
 
     def _mind_the_clock(self, container: Container) -> None:
         now = time.monotonic()
@@ -179,6 +192,12 @@ class _Pod:
             self._kill_at = None
             container.signal(signal.SIGKILL)
 
+    def _mind_the_disk(self) -> None:
+        now = time.monotonic()
+        for patience, write in ((self._log_patience, self._log.flush), (self._report_patience, self._report)):
+            if patience.retry_at is not None and now >= patience.retry_at:
+                patience.attempt(write)
+
     def _end_main(self, grace_seconds: int) -> None:
         kill_at = time.monotonic() + grace_seconds
         if self._kill_at is None and not self._killed:
@@ -192,9 +211,9 @@ class _Pod:
 def _termination_message() -> str:
     """What main wrote into the file that PODRUN_OUTPUTS names: Kubernetes' termination message."""
     try:
-        with open(folders.OUTPUTS, "rb") as file:  # noqa: PTH123
+        with os.fdopen(folders.open_file(Path(folders.OUTPUTS)), "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _MESSAGE_BYTES))
             return file.read(_MESSAGE_BYTES).decode("utf-8", "replace")
-    except OSError:
+    except (OSError, ValueError):
         return ""

@@ -6,12 +6,14 @@ Level, not edge: supervisors' notices and ends only say where to look; every few
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import signal
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +21,7 @@ from typing import TypeVar
 from app.domain.pods import PodObservation
 from app.pods.local import folders
 from app.pods.local.launching import Launcher
+from app.pods.local.records import Unreadable
 from app.pods.local.store import PodFiles, PodStore, StoredPod
 from app.pods.port import PodListener
 
@@ -59,6 +62,7 @@ class PodWatch:
         self.synced = asyncio.Event()
         self._pods: dict[tuple[str, str], WatchedPod] = {}
         self._by_uid: dict[str, WatchedPod] = {}
+        self._unreadable: set[tuple[str, str]] = set()  #: what was said so of already; the scan's alone
         self._dirty: set[WatchedPod] = set()
         self._leaving: list[WatchedPod] = []
         self._has_work = asyncio.Event()
@@ -97,6 +101,8 @@ class PodWatch:
         ended = files.is_over and not watched.is_over
         watched.is_over, watched.is_claimed = files.is_over, files.is_claimed
         if ended:
+            if files.observation.reason == "PodLost":
+                self._kill_supervisor(watched)
             self._close_pidfd(watched)
             self._on_end(watched.pod.folder / folders.LOG)
         if files.observation != watched.observation or not files.is_claimed:
@@ -115,6 +121,8 @@ class PodWatch:
         """It is gone."""
         if watched.is_gone:
             return
+        if not watched.is_over:
+            self._kill_supervisor(watched)
         watched.is_gone = watched.is_over = True
         self._close_pidfd(watched)
         self._by_uid.pop(watched.pod.uid, None)
@@ -136,8 +144,8 @@ class PodWatch:
                 await self._remove_leaving()
                 dirty, self._dirty = self._dirty, set()
                 await self._refresh(dirty)
-            except OSError:
-                _log.exception("local pods can't be read: trying again in %s s", SCAN_SECONDS)
+            except Exception:  # noqa: BLE001 - whatever it is, the service and its other runs go on
+                _log.exception("local pods can't be looked at: trying again in %s s", SCAN_SECONDS)
                 await asyncio.sleep(SCAN_SECONDS)
 
     async def _wait_for_work(self, until: float) -> None:
@@ -177,24 +185,53 @@ class PodWatch:
 
     def _compare(self, known: dict[tuple[str, str], WatchedPod]) -> tuple[list[WatchedPod], list[StoredPod]]:
         names = self._store.list_names()
+        self._unreadable &= names
         gone = [watched for name, watched in known.items() if name not in names]
-        found = [pod for name in sorted(names - known.keys()) if (pod := self._store.find(*name))]
-        return gone, [pod for pod in found if pod.instance == self._instance]
+        found = [self._find(name) for name in sorted(names - known.keys())]
+        return gone, [pod for pod in found if pod is not None and pod.instance == self._instance]
+
+    def _find(self, name: tuple[str, str]) -> StoredPod | None:
+        """The pod of that name; where that can't be told, say so once and go on without it."""
+        try:
+            pod = self._store.find(*name)
+        except (OSError, Unreadable) as error:
+            if name not in self._unreadable:
+                _log.warning("local pod %s of namespace %s is left alone: %s", name[1], name[0], error)
+                self._unreadable.add(name)
+            return None
+        self._unreadable.discard(name)
+        return pod
 
     async def _refresh(self, pods: Iterable[WatchedPod]) -> None:
-        wanted = [(watched, watched.pod, watched.pidfd is None) for watched in pods if not watched.is_gone]
+        wanted = [(watched, watched.pidfd is None) for watched in pods if not watched.is_gone]
         if not wanted:
             return
-        read = self._store.read
-        results = await self._in_thread(lambda: [read(pod, open_pidfd=opens) for _, pod, opens in wanted])
-        for (watched, _, _), files in zip(wanted, results, strict=True):
-            self.apply(watched, files)
+        results = await self._in_thread(lambda: [self._read(watched.pod, opens) for watched, opens in wanted])
+        for (watched, _), result in zip(wanted, results, strict=True):
+            try:
+                self.apply(watched, result())
+            except Exception:  # noqa: BLE001 - one pod's trouble is no other's
+                _log.exception("local pod %s can't be looked at: trying again in %s s", watched.pod.name, SCAN_SECONDS)
+
+    def _read(self, pod: StoredPod, open_pidfd: bool) -> Callable[[], PodFiles | None]:
+        """Read its files; the answer gives, or raises, what came of it."""
+        outcome: Future[PodFiles | None] = Future()
+        try:
+            outcome.set_result(self._store.read(pod, open_pidfd=open_pidfd))
+        except Exception as error:  # noqa: BLE001 - told where the others' results are taken over
+            outcome.set_exception(error)
+        return outcome.result
 
     async def _remove_leaving(self) -> None:
         leaving, self._leaving = self._leaving, []
         for watched in [w for w in leaving if not w.is_gone]:
-            await self._in_thread(self._store.remove, watched.pod, _no_guard)
-            self.forget(watched)
+            try:
+                await self._in_thread(self._store.remove, watched.pod, _no_guard)
+            except OSError:
+                _log.exception("local pod %s can't be removed: trying again in %s s", watched.pod.name, SCAN_SECONDS)
+                self._loop.call_later(SCAN_SECONDS, self._leave, watched)
+            else:
+                self.forget(watched)
 
     def _leave(self, watched: WatchedPod) -> None:
         self._leaving.append(watched)
@@ -210,6 +247,12 @@ class PodWatch:
     def _supervisor_ended(self, watched: WatchedPod) -> None:
         self._close_pidfd(watched)
         self.look_at(watched)
+
+    def _kill_supervisor(self, watched: WatchedPod) -> None:
+        """A pod that is lost or gone is not to go on; main goes with its supervisor."""
+        if watched.pidfd is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                signal.pidfd_send_signal(watched.pidfd, signal.SIGKILL)
 
     def _close_pidfd(self, watched: WatchedPod) -> None:
         pidfd, watched.pidfd = watched.pidfd, None

@@ -298,5 +298,5 @@ def test_launcher__imports__only_the_standard_library():
     code = "import sys; sys.path.append('.'); import app.pods.local.launcher; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
     loaded = {name for name in done.stdout.split() if name.partition(".")[0] == "app"}
-    modules = ("container", "folders", "launcher", "logfile", "supervisor")
+    modules = ("container", "disk", "folders", "launcher", "logfile", "supervisor")
     assert loaded == {"app", "app.pods", "app.pods.local", *(f"app.pods.local.{name}" for name in modules)}

@@ -15,18 +15,9 @@ from app.domain.pods import PodObservation
 from app.pods.local import folders
 from app.pods.local.backend import LocalBackend
 from app.pods.local.folders import process_start
-from tests.contract.bench import FOREVER, Bench, Recorder, allow, enter, split_log
-from tests.integration.pods.test_local_supervisor import folder_of, read, until
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "pods"
-
-
-@pytest.fixture
-def enter_backend(root: Path):
-    return lambda: enter(lambda instance: LocalBackend(root, instance), "instance-1", "default", "not-used:1")
+from tests.contract.bench import FOREVER, Bench, Recorder, allow, split_log
+from tests.support.local_pods import folder_of, read
+from tests.support.waiting import until
 
 
 def nudge(root: Path, uid: str) -> None:

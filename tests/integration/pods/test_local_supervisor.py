@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,32 +17,9 @@ from app.domain.pods import ContainerPhase
 from app.pods.local.backend import LocalBackend
 from app.pods.local.folders import process_start
 from app.pods.local.store import PodStore
-from tests.contract.bench import FOREVER, WAIT_SECONDS, Bench, allow, enter, split_log
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "pods"
-
-
-@pytest.fixture
-def enter_backend(root: Path):
-    return lambda: enter(lambda instance: LocalBackend(root, instance), "instance-1", "default", "not-used:1")
-
-
-def folder_of(root: Path, name: str) -> Path:
-    return root / "pods" / "default" / name
-
-
-def read(path: Path) -> dict:
-    return json.loads(path.read_text())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what no observation tells."""
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not condition():  # noqa: ASYNC110 - processes and files set no event
-            await asyncio.sleep(0.01)
+from tests.contract.bench import FOREVER, WAIT_SECONDS, Bench, allow, split_log
+from tests.support.local_pods import folder_of, read
+from tests.support.waiting import until
 
 
 async def log_of(bench: Bench, script: str) -> bytes:

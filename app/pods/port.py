@@ -83,7 +83,7 @@ class PodBackend(Protocol):
         """None when pods can be run now, else a sentence that says what is wrong. For /readyz; bounded to two seconds."""
 
     def refuse(self, document: Mapping[str, Any]) -> list[Fault]:
-        """What this backend can't run of a workflow document that is otherwise valid; empty: all is well.
+        """What this backend can't run of a workflow document, whatever else is wrong with it; empty: all is well.
 
         Pointers are into the document as posted, at the task's key or at the one in `task_defaults` that it comes from.
         Kubernetes refuses nothing here.

@@ -101,13 +101,14 @@ def read_cancel(body: bytes) -> CancelRequest:
 
 def _read_workflow(document: object, pods: Pods) -> tuple[Workflow | None, Sequence[Fault]]:
     """The workflow, or all that is wrong with it."""
-    faults = check_namespaces(document, pods.namespaces)
+    workflow, faults = None, check_namespaces(document, pods.namespaces)
     try:
         workflow = parse_workflow(document)
     except InvalidWorkflow as error:
-        return None, in_document_order(document, [*error.faults, *faults])
+        faults = [*error.faults, *faults]
     if isinstance(document, dict):
-        faults = [*faults, *pods.refuse(document)]
+        known = {fault.pointer for fault in faults}
+        faults += [fault for fault in pods.refuse(document) if fault.pointer not in known]
     return (None, in_document_order(document, faults)) if faults else (workflow, ())
 
 

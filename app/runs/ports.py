@@ -31,7 +31,7 @@ class Pods(Protocol):
         """Where pods may run; the first is the default. Never empty."""
 
     def refuse(self, document: Mapping[str, Any]) -> list[Fault]:
-        """What can't be run here of a workflow document that is otherwise valid; pointers are into the document."""
+        """What can't be run here of a workflow document, whatever else is wrong with it; pointers are into the document."""
 
 
 class LogObjects(Protocol):

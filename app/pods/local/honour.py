@@ -29,10 +29,17 @@ _OWN_LABELS = ("podrun.dev/", "app.kubernetes.io/managed-by")
 
 
 def find_refused(document: Mapping[str, Any]) -> list[Fault]:
-    """What of a workflow document would be lost on this machine, in document order; a fault of the defaults only once."""
-    defaults = document.get("task_defaults") or {}
+    """What of a workflow document would be lost on this machine, in document order; a fault of the defaults only once.
+
+    The document may be wrong in other ways: what is no task is passed over.
+    """
+    given = document.get("task_defaults")
+    defaults = given if isinstance(given, Mapping) else {}
     places = [
-        (f"/{part}/{index}", task) for part in ("tasks", "on_exit") for index, task in enumerate(document.get(part) or ())
+        (f"/{part}/{index}", task)
+        for part in ("tasks", "on_exit")
+        for index, task in enumerate(document[part] if isinstance(document.get(part), list) else ())
+        if isinstance(task, Mapping)
     ]
     podded = [(pointer, task) for pointer, task in places if task.get("image", defaults.get("image"))]
     inherited = {key for key in defaults if any(key not in task for _, task in podded)}

@@ -114,3 +114,10 @@ def test_make_remarks__fields_of_the_cluster__named_as_in_the_workflow():
     assert make_remarks(pod)[1] == (
         "accepted but not honoured by local pods: image_pull_policy, labels, node_selector, resources, security_context"
     )
+
+
+@pytest.mark.parametrize(
+    "document", [{}, {"tasks": None}, {"tasks": "x"}, {"tasks": [None, 3, "a"]}, {"task_defaults": [], "tasks": [{}]}]
+)
+def test_find_refused__document_that_is_wrong_itself__passed_over(document):
+    assert find_refused(document) == []

@@ -59,6 +59,7 @@ class LogWalk:
         self.is_final = False
         self._gaps: list[LogGap] = []
         self._gaps_of: tuple[int, int] = (0, 0)
+        self._given: int | None = None  # how many gaps were given before the last span
 
     @property
     def cursor(self) -> str:
@@ -74,7 +75,7 @@ class LogWalk:
         """See Walk."""
         if self._position is None or self.is_final:
             return False
-        self._position.byte = byte
+        self._position.byte, self._position.gaps = byte, self._given
         return True
 
     async def walk(self, this: Pass) -> AsyncGenerator[Span | Gap, None]:
@@ -118,6 +119,7 @@ class LogWalk:
             if block is None:
                 return
             span = cut_span(log, block, position.byte, min(end, log.bytes), position.prefix)
+            self._given = given
             position.byte, position.gaps = span.end_byte, None if given == gaps_before(self._gaps, span.end_byte) else given
             yield span
             if position.byte < span.end_byte:  # held back

@@ -58,8 +58,10 @@ class FakePods:
     namespaces: Sequence[str] = ("default", "other")
 
     def refuse(self, document: Mapping[str, Any]) -> list[Fault]:
-        tasks = document["tasks"]
-        return [Fault(f"/tasks/{i}/name", "is refused here") for i, one in enumerate(tasks) if one["name"] == "refused"]
+        """A task of one name, in a document that may be wrong in any other way."""
+        tasks = document.get("tasks")
+        named = [one.get("name") if isinstance(one, dict) else None for one in tasks] if isinstance(tasks, list) else []
+        return [Fault(f"/tasks/{i}/name", "is refused here") for i, name in enumerate(named) if name == "refused"]
 
 
 @dataclass

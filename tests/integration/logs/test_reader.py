@@ -361,3 +361,25 @@ async def test_reader__many_readers__an_object_is_read_once(logs):
         for _ in range(10):
             group.create_task(logs.text())
     assert len(read) == 1
+
+
+async def test_follow__gap_before_a_line_that_is_unfinished__given_once(logs):
+    log = Appended(logs)
+    await log.append(b"one\n")
+    await log.gap()
+    await log.append(b"unfinished")
+    looked = 0
+    with logs.broker.subscribe(logs_topic(RUN)) as wake:
+
+        async def is_over() -> bool:
+            nonlocal looked
+            looked += 1
+            if looked == 3:
+                await log.seal()
+            wake.wake()
+            return looked > 3
+
+        reader = LogReader(logs.rows, logs.store)
+        frames = [frame async for frame in reader.lines(LogQuery(run_id=RUN, task="a"), Follow(wake=wake, is_over=is_over))]
+    said = [frame.reason if isinstance(frame, Gap) else [line.text for line in frame.lines] for frame in frames[:-1]]
+    assert said == [[b"one"], "gap", [b"unfinished"]]

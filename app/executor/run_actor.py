@@ -127,14 +127,16 @@ class RunActor:
                         message(state, out)
                     plan.fire_timers(state, out)
                     await self._close_step(state, out, group)
-                await self._env.writer.wait_for_room()
+                await asyncio.sleep(0)  # the last step's outcome is told in the loop's next turn
+                if self._failure is not None:
+                    raise self._failure
             finally:
                 self._is_closed = True  # what the launcher still has of this actor is not done any more
                 if self._syncing is not None:
                     self._syncing.cancel()
                 self._env.slots.release(self._held)
                 self._env.slots.forget(self.run_id)
-                for collector in self._collectors.values():
+                for collector in list(self._collectors.values()):
                     collector.cancel()
 
     async def _restore(self, stored: StoredRun) -> RunState:
@@ -295,6 +297,8 @@ class RunActor:
             self.post(lambda state, out: plan.log_sealed(state, key, out))
         except Exception as error:  # noqa: BLE001 - it fails the actor, which is told from here
             self.fail(error)
+        finally:
+            del self._collectors[key]
 
 
 def _nothing(_state: RunState, _out: Decisions) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from app.domain.errors import PodDeferred
 from app.domain.pods import AttemptKey
@@ -256,3 +257,26 @@ async def test_executor__run_that_fails_fast__keeps_no_slot_that_others_wait_for
         bench.pods.end(AttemptKey(first, "bad", 1))
         await until(lambda: len(bench.pods.created) == 3)
         assert bench.pods.created[2].run_id == second
+
+
+async def test_executor__last_step_can_not_be_recorded__it_is_recorded_later(bench: Bench) -> None:
+    """The commit that says `is_finished` fails once, as when the disk is full."""
+    async with bench.executor("me"):
+        post, failed = bench.writer.post, []
+
+        def post_or_fail(change: Change, *, urgent: bool = True) -> asyncio.Future[Any]:
+            finishing = [p for _, p in change.rows if p.get("is_finished")]
+            if finishing and not failed:
+                failed.append(finishing)
+                return post(Change(call=_disk_full, fence=change.fence, is_step=True), urgent=urgent)
+            return post(change, urgent=urgent)
+
+        bench.writer.post = post_or_fail  # type: ignore[method-assign]
+        run = await bench.finished(await bench.submit(1, {"name": "a"}))
+    assert failed
+    assert run.phase == "Succeeded"
+    assert len(bench.pods.created) == 1
+
+
+def _disk_full(_connection: Any) -> None:
+    raise OperationalError("COMMIT", {}, Exception("database or disk is full"))

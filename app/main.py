@@ -255,7 +255,7 @@ async def _serve(settings: Settings, listening: socket.socket) -> bool:
         gc.freeze()
         kind = settings.pods_kind()
         where = "processes of this machine" if kind is PodsKind.LOCAL else "the cluster"
-        print(f"podrun serves {url_of(listening)}; pods: {kind} ({where})", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"podrun serves {url_of(listening)}; pods: {kind} ({where})", file=sys.stderr, flush=True)  # noqa: T201 - for people
         server = _make_server(settings, services, catch_signals=True)
         await server.serve(sockets=[listening])
         return server.was_interrupted

@@ -80,7 +80,7 @@ def create_api(settings: Settings, open_services: OpenServices, stopping: asynci
     return app
 
 
-async def _no_route(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+async def _no_route(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's signature
     """A path without route, for websockets too: they are refused with an answer, not with a bare close."""
     raise HTTPException(HTTPStatus.NOT_FOUND, f"there is nothing at {scope['path'][:200]}")
 

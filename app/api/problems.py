@@ -175,7 +175,7 @@ async def _answer_error(_connection: HTTPConnection, error: Exception) -> Respon
 
 
 async def _answer_http(connection: HTTPConnection, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101
+    assert isinstance(error, HTTPException)  # noqa: S101 - what it is installed for
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed_methods(connection))
@@ -193,7 +193,7 @@ def _allowed_methods(connection: HTTPConnection) -> list[str]:
 
 
 async def _answer_validation(_connection: HTTPConnection, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError | WebSocketRequestValidationError)  # noqa: S101
+    assert isinstance(error, RequestValidationError | WebSocketRequestValidationError)  # noqa: S101 - as above
     faults = []
     for fault in error.errors():
         steps = [str(step) for step in fault["loc"] if step not in _SOURCES]

@@ -93,7 +93,7 @@ class EventStream(Response):
         del self.headers["content-length"]
         self._source, self._stopping, self._start = source, stopping, start
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         """Send the events until the end."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         body = _Events(receive, send)
@@ -115,7 +115,7 @@ class GrowingBody(Response):
         del self.headers["content-length"]
         self._source, self._stopping = source, stopping
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         """Send the body until the end."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         body = _Body(receive, send)

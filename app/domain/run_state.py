@@ -14,6 +14,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import NamedTuple
 
+from app.domain.graph import downstream_of
 from app.domain.phases import ATTEMPT_TRANSITIONS, RUN_TRANSITIONS, TASK_TRANSITIONS, Phase, RunPhase
 from app.domain.pods import AttemptKey
 from app.domain.workflow import Task, Workflow
@@ -81,7 +82,7 @@ class TaskState:
 
     spec: Task
     position: int  #: in the document
-    downstream: list[str] = field(default_factory=list)
+    downstream: tuple[str, ...] = ()
     phase: Phase = Phase.PENDING
     reason: str = ""
     message: str = ""
@@ -139,11 +140,9 @@ class RunState:
 
     def __post_init__(self) -> None:
         """Lay out the tasks."""
+        downstream = downstream_of({spec.name: spec.depends_on for spec in self.workflow.tasks})
         for position, spec in enumerate(self.workflow.tasks):
-            self.tasks[spec.name] = TaskState(spec=spec, position=position)
-        for task in self.tasks.values():
-            for upstream in task.spec.depends_on:
-                self.tasks[upstream].downstream.append(task.name)
+            self.tasks[spec.name] = TaskState(spec=spec, position=position, downstream=downstream[spec.name])
         self.recount()
 
     def recount(self) -> None:

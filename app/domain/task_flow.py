@@ -133,13 +133,18 @@ def time_out(state: RunState, out: Decisions) -> None:
     """The run's time is up: what runs is Failed, the rest is Omitted."""
     state.timed_out = True
     message = f"the run's timeout of {state.workflow.timeout_seconds:g} s is over"
+    _end_all(state, Phase.FAILED, Phase.OMITTED, "DeadlineExceeded", message, out)
+
+
+def _end_all(state: RunState, running: Phase, waiting: Phase, reason: str, message: str, out: Decisions) -> None:
+    """End every task that is not over: in one phase where an attempt of it is under way, in the other where none is."""
     for task in state.tasks.values():
         if task.phase.is_over:
             continue
         live = task.live
         if live is not None:
-            end_attempt(state, task, live, Phase.FAILED, "DeadlineExceeded", message, out)
-        _set_outcome(state, task, Phase.OMITTED if live is None else Phase.FAILED, "DeadlineExceeded", message, out)
+            end_attempt(state, task, live, running, reason, message, out)
+        _set_outcome(state, task, waiting if live is None else running, reason, message, out)
     state.ready.clear()
 
 
@@ -150,15 +155,7 @@ def cancel(state: RunState, reason: str, out: Decisions) -> None:
     state.reason, state.message = "Cancelled", reason
     out.run_changed = out.is_urgent = True
     out.say(state, EventType.RUN, phase=state.phase.value, reason=state.reason, message=reason)
-    message = reason or "the run was cancelled"
-    for task in state.tasks.values():
-        if task.phase.is_over:
-            continue
-        live = task.live
-        if live is not None:
-            end_attempt(state, task, live, Phase.CANCELLED, "Cancelled", message, out)
-        _set_outcome(state, task, Phase.CANCELLED, "Cancelled", message, out)
-    state.ready.clear()
+    _end_all(state, Phase.CANCELLED, Phase.CANCELLED, "Cancelled", reason or "the run was cancelled", out)
 
 
 def conclude(state: RunState, out: Decisions) -> None:

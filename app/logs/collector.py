@@ -332,7 +332,7 @@ def _at(time_ns: int | None) -> datetime | None:
 def _back_off(failures: int) -> float:
     """Seconds before the next try, with jitter."""
     seconds: float = min(RETRY_SECONDS[1], RETRY_SECONDS[0] * 2.0 ** min(failures - 1, 10))
-    return seconds * random.uniform(0.75, 1.25)  # noqa: S311
+    return seconds * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -173,7 +173,7 @@ class RunWalk:
         """See Walk."""
         return False
 
-    def hold_back(self, byte: int) -> bool:  # noqa: ARG002
+    def hold_back(self, byte: int) -> bool:  # noqa: ARG002 - Walk's signature
         """See Walk. Others' lines may stand behind it."""
         return False
 

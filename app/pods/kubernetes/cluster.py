@@ -81,7 +81,7 @@ class _LoadedCredentials:
         """Read everything anew: files, and what plug-ins say."""
         async with asyncio.timeout(RENEW_TIMEOUT_SECONDS):
             if self._kubeconfig is None:
-                load_incluster_config(client_configuration=self.configuration)  # type: ignore[no-untyped-call]
+                load_incluster_config(client_configuration=self.configuration)  # type: ignore[no-untyped-call]  # untyped package
             else:
                 self.loader = await load_kube_config(config_file=self._kubeconfig, client_configuration=self.configuration)
         self._looked_at = time.monotonic()
@@ -186,6 +186,6 @@ def _proxy_of_environment(server: str) -> str | None:
     """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for that server. Asked once: aiohttp would ask per request."""
     parts = urlsplit(server)
     host = parts.netloc.rpartition("@")[2]
-    if urllib.request.proxy_bypass_environment(host):  # type: ignore[attr-defined]
+    if urllib.request.proxy_bypass_environment(host):  # type: ignore[attr-defined]  # not in typeshed
         return None
     return urllib.request.getproxies_environment().get(parts.scheme)

@@ -40,7 +40,7 @@ class Launcher:
             # Isolated and without site-packages: it starts in a third of the time, and takes nothing from the environment.
             code = [sys.executable, "-I", "-S", "-c", _CODE]
             arguments = [*code, str(self._root), str(Path(app.__file__).parent.parent), str(OPEN_FILES_AT_START)]
-            self._process = subprocess.Popen(  # noqa: S603
+            self._process = subprocess.Popen(  # noqa: S603 - our own launcher, by its path
                 arguments,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,

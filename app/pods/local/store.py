@@ -120,7 +120,7 @@ class PodStore:
     def list_names(self) -> set[tuple[str, str]]:
         """Namespace and name of every pod there is."""
         namespaces = [entry.path for entry in os.scandir(self.root / folders.PODS) if entry.is_dir()]
-        return {(os.path.basename(path), pod.name) for path in namespaces for pod in os.scandir(path)}  # noqa: PTH119
+        return {(os.path.basename(path), pod.name) for path in namespaces for pod in os.scandir(path)}  # noqa: PTH119 - a scan
 
     def find(self, namespace: str, name: str) -> StoredPod | None:
         """The pod of that name, None where there is none. Raises Unreadable, OSError."""

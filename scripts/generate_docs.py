@@ -17,13 +17,28 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from app.domain.workflow import Retries, SecretRef, Task, Workflow
+from app.domain.workflow.document import (
+    Approval,
+    ConcurrencySpec,
+    OutputSpec,
+    ParamSpec,
+    Retries,
+    ScheduleSpec,
+    SecretRef,
+    Task,
+    WorkflowDocument,
+)
+from app.domain.workflow.parsing import workflow_json_schema
 from app.main import create_app
 from app.settings import Settings
 from podrun.cli.reference import reference
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "generated"
+_ABOUT_TASK = (
+    "An item of `tasks` or `on_exit`. `task_defaults` takes the same keys but `name` and `depends_on`. Any value but those of "
+    "`name`, `depends_on`, `trigger_rule` and `outputs` may be text with expressions, `${{ … }}`."
+)
 MADE = "<!-- Made from the code by `make docs`; do not edit. -->"
 
 
@@ -74,10 +89,15 @@ def settings_page() -> str:
 def workflow_page() -> str:
     """The keys of a workflow."""
     sections: tuple[tuple[str, str, type[BaseModel]], ...] = (
-        ("Workflow", "The document that is posted.", Workflow),
-        ("Task", "An item of `tasks`. `task_defaults` takes the same keys but `name` and `depends_on`.", Task),
+        ("Workflow", "The document that is posted.", WorkflowDocument),
+        ("params", "A value of `params`; one that is not an object is a default, whose type the param then has.", ParamSpec),
+        ("concurrency", "Of the workflow.", ConcurrencySpec),
+        ("schedule", "Of the workflow: either `every_seconds` or `cron`.", ScheduleSpec),
+        ("Task", _ABOUT_TASK, Task),
         ("retries", "As an object; a whole number is its `limit`, with the other defaults.", Retries),
         ("secrets", "An item of `secrets`.", SecretRef),
+        ("approval", "Of a task.", Approval),
+        ("outputs", "A value of `outputs`.", OutputSpec),
     )
     parts: list[str] = []
     for title, text, model in sections:
@@ -90,6 +110,11 @@ def workflow_page() -> str:
         "are refused. Durations are numbers of seconds.",
         *parts,
     )
+
+
+def workflow_schema() -> str:
+    """The JSON Schema of a workflow, for editors."""
+    return json.dumps(workflow_json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def cli_page() -> str:
@@ -139,6 +164,7 @@ def operation_parts(method: str, path: str, operation: Mapping[str, Any]) -> Ite
 PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "workflow.md": workflow_page,
+    "workflow.schema.json": workflow_schema,
     "cli.md": cli_page,
     "rest.md": rest_page,
     "openapi.json": openapi_file,

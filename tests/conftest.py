@@ -20,6 +20,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 import pytest_asyncio
+import structlog
 
 from tests.support.postgres import PostgresServer, postgres_programs
 
@@ -29,6 +30,14 @@ NEEDED_VARIABLES = {
     "fake_nodes": {"KUBECONFIG": "a real Kubernetes", "FAKE_NODES": "the command that adds fake nodes to it"},
     "deploy": {"KUBECONFIG": "a real Kubernetes", "IMAGE_BUILDER": "the command that builds an image into it"},
 }
+# Plain tracebacks, as the service writes them: to draw every local of a large run takes seconds.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.LogfmtRenderer(key_order=["level", "event"]),
+    ]
+)
 #: How long a task may take to end after its test.
 LEFTOVER_SECONDS = 1.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http import HTTPStatus
@@ -17,10 +18,10 @@ from starlette.types import Receive, Scope, Send
 from app.api import problems
 from app.api.problems import Problem
 from app.api.routers import events, logs, runs, service, tasks, workflows
-from app.api.schemas import Cancel, Submission
+from app.api.schemas import Answer, Cancel, Retry, Submission
 from app.api.security import Security, caller_of
 from app.api.services import Context, Services
-from app.domain.workflow import Workflow
+from app.domain.workflow.parsing import workflow_json_schema
 from app.runs.views import API_PREFIX
 from app.settings import Settings
 
@@ -94,15 +95,29 @@ def _describe(app: FastAPI) -> None:
             components = document.setdefault("components", {})
             _leave_out_validation(document)
             components["schemas"] = {
-                **problems.schemas((Problem, Cancel, Submission, Workflow)),
+                **problems.schemas((Problem, Answer, Cancel, Retry, Submission)),
                 **components.get("schemas", {}),
             }
+            document = _with_workflow(document)
+            components = document["components"]
             components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
             document["security"] = [{"token": []}, {}]
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def _with_workflow(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with the workflow's own JSON Schema, as editors get it at `/workflows/schema`, as the component Workflow."""
+    schema = workflow_json_schema()
+    schemas: dict[str, Any] = document["components"]["schemas"]
+    del schema["$schema"], schemas["WorkflowDocument"]
+    schemas |= {**schema.pop("$defs"), "Workflow": schema}
+    prefix = "#/components/schemas/"
+    text = json.dumps(document).replace('"#/$defs/', f'"{prefix}').replace(f'"{prefix}WorkflowDocument"', f'"{prefix}Workflow"')
+    renamed: dict[str, Any] = json.loads(text)
+    return renamed
 
 
 def _leave_out_validation(document: dict[str, Any]) -> None:

@@ -47,12 +47,17 @@ PROBLEMS: Mapping[type[Exception], Kind] = {
     errors.InvalidCursor: Kind(422, "invalid-cursor", "The cursor is not one of this resource"),
     errors.NotFound: Kind(404, "not-found", "There is no such thing"),
     errors.RunNotFinished: Kind(409, "run-not-finished", "The run is not finished"),
+    errors.NothingToRetry: Kind(409, "nothing-to-retry", "Nothing failed"),
+    errors.NotWaitingForApproval: Kind(409, "not-waiting-for-approval", "The task does not wait for approval"),
+    errors.AlreadyAnswered: Kind(409, "already-answered", "The task has its answer already"),
     errors.IdempotencyKeyBusy: Kind(409, "idempotency-key-in-progress", "A request with this key is in progress"),
     errors.IdempotentRunDeleted: Kind(410, "run-deleted", "The run that this key made was deleted"),
+    errors.PreconditionFailed: Kind(412, "precondition-failed", "Somebody else was first"),
     errors.InvalidWorkflow: Kind(422, "invalid-workflow", "The workflow is not valid"),
     errors.InvalidBody: Kind(422, "invalid-body", "The request is not valid"),
     errors.InvalidParameter: Kind(422, "invalid-parameter", "A parameter is not valid"),
     errors.IdempotencyKeyReused: Kind(422, "idempotency-key-reused", "The key was used with another body"),
+    errors.EvaluatorUnavailable: Kind(503, "evaluator-unavailable", "Expressions can't be evaluated just now"),
     errors.OwnershipLost: Kind(503, "try-again", "Try again in a moment"),
     LogStoreUnavailable: Kind(503, "log-store-unavailable", "The log store can't be reached"),
     LogObjectDamaged: Kind(500, "log-damaged", "A stored log is damaged"),
@@ -61,7 +66,7 @@ PROBLEMS: Mapping[type[Exception], Kind] = {
 _DATABASE_UNAVAILABLE = Kind(503, "database-unavailable", "The database can't be reached")
 _UNAVAILABLE = Kind(503, "unavailable", "Something that podrun needs can't be reached")
 #: Their messages may hold addresses or statements.
-_SILENT = (LogStoreUnavailable, LogObjectDamaged)
+_SILENT = (LogStoreUnavailable, LogObjectDamaged, errors.EvaluatorUnavailable)
 
 _STATUS_TYPES = {
     HTTPStatus.UNAUTHORIZED: "unauthorized",
@@ -208,8 +213,9 @@ _DESCRIPTIONS = {
     401: "The token is missing or wrong.",
     403: "`Origin` is not the service's own.",
     404: "There is no such thing.",
-    409: "Not in this phase, or a request with the same key is in progress.",
+    409: "Not as it is now, or a request with the same key is in progress.",
     410: "The run that this key made was deleted since.",
+    412: "It is not what `If-Match` or `If-None-Match` say: somebody else was first.",
     413: "The body is larger than 16 MiB.",
     415: "The body must be `application/json`.",
     421: "`Host` is not one of the service's names.",

@@ -22,6 +22,7 @@ _DRAINED_BYTES, _DRAIN_SECONDS = 4 * MAX_BODY_BYTES, 5.0
 _READ_SECONDS = 120.0
 
 _RUN_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_WORKFLOW = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _TASK = re.compile(r"[a-z0-9][-a-z0-9]{0,62}(\.[0-9]{1,9})?")
 
 
@@ -37,8 +38,15 @@ def _task_name(task: Annotated[str, Path(description="The task's name.")]) -> st
     return task
 
 
+def _workflow_name(name: Annotated[str, Path(description="The stored workflow's name.")]) -> str:
+    if not _WORKFLOW.fullmatch(name):
+        raise NotFound("workflow", name[:200])
+    return name
+
+
 RunId = Annotated[str, Depends(_run_id)]
 TaskName = Annotated[str, Depends(_task_name)]
+WorkflowName = Annotated[str, Depends(_workflow_name)]
 Cursor = Annotated[
     str | None,
     Query(pattern=r"^[A-Za-z0-9._~-]{1,200}$", description="Go on behind what carried this cursor, or from a `next_cursor`."),
@@ -107,7 +115,10 @@ def _liking(offer: str, liking: Mapping[str, float]) -> float:
 
 
 def matches_etag(header: str | None, etag: str) -> bool:
-    """Whether an `If-None-Match` names this weak entity tag. Source: https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2 ."""
+    """Whether an `If-None-Match` or `If-Match` names this entity tag, or any.
+
+    Source: https://www.rfc-editor.org/rfc/rfc9110#section-13.1 .
+    """
     if header is None:
         return False
     given = [tag.strip().removeprefix("W/") for tag in header.split(",")]

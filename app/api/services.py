@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 from app.runs.logs import RunLogs
 from app.runs.ports import Pods
 from app.runs.service import Runs
+from app.runs.workflows import StoredWorkflows
 
 #: None when all is well, else a sentence that says what is wrong.
 Check = Callable[[], Awaitable[str | None]]
@@ -25,6 +26,7 @@ class Services:
 
     runs: Runs
     logs: RunLogs
+    workflows: StoredWorkflows
     pods: Pods
     instance: str  #: this installation's name
     database_kind: str  #: sqlite or postgresql

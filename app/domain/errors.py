@@ -35,6 +35,10 @@ class InvalidWorkflow(PodrunError):
         super().__init__(f"the workflow is not valid: {first.pointer or '/'}: {first.detail}{more}")
 
 
+class ExpressionFailed(PodrunError):
+    """An expression could not be evaluated, or what came of it is not what may stand at its place."""
+
+
 class MalformedDocument(PodrunError):
     """The body is no JSON, or nested deeper than is allowed."""
 
@@ -58,11 +62,20 @@ class InvalidParameter(PodrunError):
 
 
 class NotFound(PodrunError):
-    """There is no such thing."""
+    """There is no such thing. `meant`: one whose name is close."""
 
-    def __init__(self, kind: str, name: str) -> None:
-        self.kind, self.name = kind, name
-        super().__init__(f"there is no {kind} {name!r}")
+    def __init__(self, kind: str, name: str, *, meant: str | None = None) -> None:
+        self.kind, self.name, self.meant = kind, name, meant
+        super().__init__(f"there is no {kind} {name!r}{f', did you mean {meant!r}?' if meant else ''}")
+
+
+class PreconditionFailed(PodrunError):
+    """Somebody else has changed it since the caller looked. `etag` is what it is now; None: it is not there."""
+
+    def __init__(self, kind: str, name: str, etag: str | None) -> None:
+        self.kind, self.name, self.etag = kind, name, etag
+        now = f"its ETag is {etag} now" if etag else "it is not there"
+        super().__init__(f"{kind} {name} is not what If-Match or If-None-Match say: {now}; get it, and decide again")
 
 
 class RunNotFinished(PodrunError):
@@ -71,6 +84,30 @@ class RunNotFinished(PodrunError):
     def __init__(self, run_id: str, phase: str) -> None:
         self.run_id, self.phase = run_id, phase
         super().__init__(f"run {run_id} is not finished (phase {phase}): cancel it, or wait until is_finished is true")
+
+
+class NothingToRetry(PodrunError):
+    """Nothing failed in the run, and no task was named."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(f"nothing failed in run {run_id}: name the tasks that are to run again")
+
+
+class NotWaitingForApproval(PodrunError):
+    """The task does not wait for an approval."""
+
+    def __init__(self, task: str, phase: str, reason: str) -> None:
+        self.task, self.phase, self.reason = task, phase, reason
+        super().__init__(f"task {task} does not wait for approval: it is {phase}{f' ({reason})' if reason else ''}")
+
+
+class AlreadyAnswered(PodrunError):
+    """The task's approval was given or refused a moment ago."""
+
+    def __init__(self, task: str) -> None:
+        self.task = task
+        super().__init__(f"task {task} has its answer already: it is on its way")
 
 
 class IdempotencyKeyReused(PodrunError):
@@ -182,3 +219,11 @@ class LogUnavailable(PodrunError):
 
 class ClusterConfigInvalid(PodrunError):
     """No cluster can be found, or what says where it is (kubeconfig, service account) can't be used."""
+
+
+class InvalidTemplate(PodrunError):
+    """A text holds `${{`, but no expression that ends."""
+
+
+class EvaluatorUnavailable(PodrunError):
+    """Expressions can't be evaluated just now, and podrun is at fault: ask again."""

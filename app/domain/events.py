@@ -16,6 +16,11 @@ class EventType(StrEnum):
     ATTEMPT = "AttemptPhase"  #: an attempt moved to `phase`, or its reason changed
     POD = "PodEvent"  #: a component of the cluster said something of an attempt's pod
     CANCEL = "CancelRequested"  #: somebody asked to cancel the run
+    RETRY = "RetryRequested"  #: somebody asked to run again what failed; details: `tasks`, None for all that failed
+    SUSPEND = "SuspendRequested"  #: somebody asked that nothing new starts
+    RESUME = "ResumeRequested"  #: somebody asked that the run goes on
+    APPROVED = "Approved"  #: somebody approved what a task waits for; the message is the comment
+    REJECTED = "Rejected"  #: somebody rejected it
     FINISHED = "RunFinished"  #: every log is sealed and every pod's delete answered
     NOTE = "Note"  #: podrun has something to say
 

@@ -52,10 +52,11 @@ class RunPhase(StrEnum):
 _OVER = frozenset(phase for phase in Phase if phase.is_over)
 _RUN_OVER = frozenset(phase for phase in RunPhase if phase.is_over)
 
-#: Task: Running goes back to Pending when another attempt follows.
+#: Task: Running goes back to Pending when another attempt follows. Running and then Skipped: an approval nobody gave.
+#: A retried run's tasks begin anew: see `domain.plan.requests`, which is outside of this table.
 TASK_TRANSITIONS: Mapping[Phase, frozenset[Phase]] = {
     Phase.PENDING: _OVER | {Phase.RUNNING},
-    Phase.RUNNING: (_OVER - {Phase.SKIPPED}) | {Phase.PENDING},
+    Phase.RUNNING: _OVER | {Phase.PENDING},
 }
 
 #: Attempt: never Skipped or Omitted, and never back.

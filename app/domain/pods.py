@@ -52,6 +52,7 @@ class ContainerObservation:
     finished_at: datetime | None = None
     exit_code: int | None = None  #: of a terminated container; 128 + signal where a signal ended it
     is_init: bool = False
+    is_sidecar: bool = False  #: an init container that runs beside main and ends with the pod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

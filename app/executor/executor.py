@@ -23,6 +23,7 @@ from app.executor.run_actor import Environment, RunActor
 from app.storage.broker import INTENTS, SUBMITTED, Broker
 from app.storage.errors import is_outage
 from app.storage.executors import Claim, claim_runs, list_intents, list_owned, release_runs, renew_claim
+from app.storage.intents import list_requests
 from app.storage.writer import Change
 
 #: Intents and unowned runs are looked for this often even when nobody says that there are any.
@@ -120,17 +121,14 @@ class Executor:
         try:
             while True:
                 began = time.monotonic()
-                try:
-                    await actor.run()
-                except Exception as error:  # noqa: BLE001 - judged below
-                    cause = _cause(error)
-                else:
+                cause = await _outcome_of(actor)
+                newer = self._newer.pop(claim.run_id, None)  # it may have been retried while its actor ended
+                if newer is None and cause is None:
                     return
-                newer = self._newer.pop(claim.run_id, None)
                 if isinstance(cause, RunGone) or (isinstance(cause, OwnershipLost) and newer is None):
                     log.info("a run is not ours any more", run=claim.run_id, why=type(cause).__name__)
                     return
-                if newer is None:
+                if newer is None and cause is not None:
                     if time.monotonic() - began > HEALTHY_SECONDS:
                         failures = tries = 0
                     tries += 1
@@ -140,8 +138,8 @@ class Executor:
                         return
                     await asyncio.sleep(min(0.5 * 2**tries, 15))
                     newer = await self._renew(claim)
-                    if newer is None:
-                        return
+                if newer is None:
+                    return
                 claim = newer
                 actor = self._actors[claim.run_id] = RunActor(claim.run_id, claim.epoch, self._env)
         finally:
@@ -199,14 +197,26 @@ class Executor:
             while True:
                 intents.clear()
                 try:
-                    asked = await self._env.database.read(lambda session: list_intents(session, self._lease.executor_id))
-                    for intent in asked:
+                    for intent in await self._env.database.read(partial(list_intents, executor_id=self._lease.executor_id)):
                         actor = self._actors.get(intent.run_id)
                         if actor is not None:
                             actor.cancel(intent.cancel_reason, force=intent.cancel_force)
+                    for request in await self._env.database.read(partial(list_requests, executor_id=self._lease.executor_id)):
+                        actor = self._actors.get(request.run_id)
+                        if actor is not None:
+                            actor.heed(request)
                 except (SQLAlchemyError, OSError) as error:
                     log.warning("intents could not be read", error=type(error).__name__)
                 await intents.wait(LOOK_SECONDS)
+
+
+async def _outcome_of(actor: RunActor) -> BaseException | None:
+    """Run the actor: None when its run is finished, else what ended it."""
+    try:
+        await actor.run()
+    except Exception as error:  # noqa: BLE001 - the supervisor judges it
+        return _cause(error)
+    return None
 
 
 def _cause(error: BaseException) -> BaseException:

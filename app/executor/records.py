@@ -2,41 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from app.domain.decisions import Decisions
 from app.domain.phases import Phase, RunPhase
-from app.domain.run_state import AttemptState, RunState, TaskState
-from app.domain.workflow import parse_workflow
+from app.domain.plan.attempt_state import AttemptState
+from app.domain.plan.decisions import Decisions
+from app.domain.plan.evaluation import restore_limit, restore_spec
+from app.domain.plan.run_state import RunState, TaskState
+from app.domain.workflow.parsing import parse_workflow
 from app.storage.broker import RUNS, run_topic
+from app.storage.intents import DELETE_INTENT
 from app.storage.models import AttemptRow
 from app.storage.runs import (
+    DELETE_TASK,
     INSERT_ATTEMPT,
+    INSERT_TASK,
     UPDATE_ATTEMPT,
     UPDATE_RUN,
     UPDATE_TASK,
     StoredRun,
     insert_events,
+    task_row,
 )
 from app.storage.writer import Change
 
 
 def change_of(state: RunState, out: Decisions, epoch: int) -> Change:
     """Everything that a step has to record, under the run's epoch. Rows are written whole, from the state as it is now."""
-    rows: list[Any] = []
+    run_id = state.run_id
+    rows: list[Any] = [(DELETE_TASK, {"b_run_id": run_id, "b_name": name}) for name in out.gone_tasks]
+    rows += [(INSERT_TASK, _new_task_row(run_id, task) | _task_columns(task)) for task in out.new_tasks.values()]
     for task, attempt in out.new_attempts:
         out.attempts.pop((task.name, attempt.number), None)
-        key = {"run_id": state.run_id, "task": task.name, "attempt": attempt.number}
+        key = {"run_id": run_id, "task": task.name, "attempt": attempt.number}
         rows.append((INSERT_ATTEMPT, key | _new_attempt_row(attempt) | _attempt_row(attempt)))
     for task, attempt in out.attempts.values():
-        key = {"b_run_id": state.run_id, "b_task": task.name, "b_attempt": attempt.number}
+        key = {"b_run_id": run_id, "b_task": task.name, "b_attempt": attempt.number}
         rows.append((UPDATE_ATTEMPT, key | _attempt_row(attempt)))
-    rows += [(UPDATE_TASK, _task_row(state, task)) for task in out.tasks.values()]
+    rows += [
+        (UPDATE_TASK, {"b_run_id": run_id, "b_name": name} | _task_columns(task))
+        for name, task in out.tasks.items()
+        if name not in out.new_tasks
+    ]
     rows.append((UPDATE_RUN, _run_row(state)))
+    rows += [(DELETE_INTENT, {"b_id": request}) for request in out.done_requests]
     rows += insert_events(out.events)
-    return Change(rows=rows, fence=(state.run_id, epoch), topics=(run_topic(state.run_id), RUNS), is_step=True)
+    return Change(rows=rows, fence=(run_id, epoch), topics=(run_topic(run_id), RUNS), is_step=True)
+
+
+def _new_task_row(run_id: str, task: TaskState) -> dict[str, Any]:
+    return task_row(
+        run_id,
+        task.name,
+        position=task.node.position,
+        depends_on=task.node.depends_on,
+        foreach_task=None if task.index is None else task.node.name,
+        foreach_index=task.index,
+        item=task.item,
+    )
 
 
 def _new_attempt_row(attempt: AttemptState) -> dict[str, Any]:
@@ -63,14 +89,14 @@ def _attempt_row(attempt: AttemptState) -> dict[str, Any]:
     }
 
 
-def _task_row(state: RunState, task: TaskState) -> dict[str, Any]:
+def _task_columns(task: TaskState) -> dict[str, Any]:
     return {
-        "b_run_id": state.run_id,
-        "b_name": task.name,
         "phase": task.phase.value,
         "reason": task.reason,
         "message": task.message,
-        "outputs": None,
+        "values": task.values,
+        "outputs": task.outputs,
+        "attempts_before": task.attempts_before,
         "started_at": task.started_at,
         "finished_at": task.finished_at,
         "retry_at": task.retry_at,
@@ -90,8 +116,12 @@ def _run_row(state: RunState) -> dict[str, Any]:
     }
 
 
-def restore(stored: StoredRun, default_namespace: str) -> RunState:
+def restore(stored: StoredRun, namespaces: Sequence[str]) -> RunState:
     """The state of a stored run: as it was when it was last recorded.
+
+    Args:
+        stored: its rows.
+        namespaces: where pods may run; the first is the default.
 
     Raises:
         InvalidWorkflow: this version of podrun does not take the document any more.
@@ -101,30 +131,51 @@ def restore(stored: StoredRun, default_namespace: str) -> RunState:
         run_id=run.id,
         workflow=parse_workflow(orjson.loads(stored.document)),
         created_at=run.created_at,
-        default_namespace=default_namespace,
+        namespaces=tuple(namespaces),
+        params=run.params,
         phase=RunPhase(run.phase),
         reason=run.reason,
         message=run.message,
         started_at=run.started_at,
+        retried_at=run.retried_at,
         finished_at=run.finished_at,
         is_finished=run.is_finished,
+        suspended=run.suspended,
     )
     if state.phase in (RunPhase.CANCELLING, RunPhase.CANCELLED):
-        state.cancel_reason = run.cancel_reason
+        state.cancel_reason, state.cancel_forced = run.cancel_reason, run.cancel_force
+    state.timed_out = state.phase is RunPhase.RUNNING and run.reason == "DeadlineExceeded"
+    _restore_tasks(state, stored)
+    for attempt in stored.attempts:
+        restored = _attempt_of(attempt, stored.logs.get((attempt.task, attempt.attempt), {}))
+        task = state.tasks.get(attempt.task)
+        # Items of a fan-out that was laid out before the run was retried: their attempts count when they come back.
+        (task.attempts if task is not None else state.former.setdefault(attempt.task, [])).append(restored)
+    state.recount()
+    return state
+
+
+def _restore_tasks(state: RunState, stored: StoredRun) -> None:
+    items: dict[str, list[Any]] = {}
+    for row in stored.tasks:
+        if row.foreach_task is not None:
+            items.setdefault(row.foreach_task, []).append(row.item)
+    for name, of_node in items.items():
+        if state.nodes[name].node.list_expressions:
+            state.lay_out(name, of_node)
     for row in stored.tasks:
         task = state.tasks[row.name]
         task.phase = Phase(row.phase)
         task.reason, task.message = row.reason, row.message
         task.started_at, task.finished_at, task.retry_at = row.started_at, row.finished_at, row.retry_at
-    for attempt in stored.attempts:
-        restored = _attempt_of(attempt)
-        restored.log_begun = (attempt.task, attempt.attempt) in stored.open_logs
-        state.tasks[attempt.task].attempts.append(restored)
-    state.recount()
-    return state
+        task.outputs, task.values, task.attempts_before = row.outputs, row.values, row.attempts_before
+        if task.values is not None and task.spec is None:
+            restore_spec(state, task)
+    for node in state.nodes.values():
+        restore_limit(node)
 
 
-def _attempt_of(row: AttemptRow) -> AttemptState:
+def _attempt_of(row: AttemptRow, logs: Mapping[str, bool]) -> AttemptState:
     return AttemptState(
         number=row.attempt,
         namespace=row.namespace,
@@ -141,4 +192,6 @@ def _attempt_of(row: AttemptRow) -> AttemptState:
         finished_at=row.finished_at,
         log_sealed=row.log_sealed,
         pod_deleted=row.pod_deleted,
+        sealed_logs={container for container, sealed in logs.items() if sealed},
+        begun_logs={container for container, sealed in logs.items() if not sealed},
     )

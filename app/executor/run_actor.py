@@ -10,35 +10,46 @@ another one from what is stored, and loses nothing: nothing is done before it is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import structlog
 
-from app.domain import plan
-from app.domain.decisions import Decisions, Pair
 from app.domain.errors import PodDeferred, PodRefused
 from app.domain.events import EventType
-from app.domain.logs import LogKey
 from app.domain.phases import RunPhase
-from app.domain.pods import MAIN, AttemptKey, PodEvent, PodObservation, PodRef
-from app.domain.recovery import reconcile, recover
-from app.domain.run_state import RunState
+from app.domain.plan import approvals, plan, requests
+from app.domain.plan.attempt_flow import spec_of
+from app.domain.plan.decisions import Decisions, Pair
+from app.domain.plan.evaluation import Evaluation
+from app.domain.plan.recovery import reconcile, recover
+from app.domain.plan.run_state import RunState
+from app.domain.pods import AttemptKey, PodEvent, PodObservation, PodRef
 from app.executor.clock import Clock
+from app.executor.evaluations import find_answer
 from app.executor.launcher import Launcher
+from app.executor.log_follower import LogFollower
 from app.executor.records import change_of, restore
 from app.executor.slots import Slots
+from app.expressions.evaluator import Evaluator
 from app.logs.collector import LogCollector
 from app.pods.manifest import build_pod
 from app.pods.port import PodBackend
+from app.storage.broker import Broker
 from app.storage.database import Database
+from app.storage.groups import group_topic, take_turn, waits_for
+from app.storage.intents import IntentKind, Request
 from app.storage.runs import StoredRun, list_pod_events, load_run
-from app.storage.writer import Writer
+from app.storage.writer import Change, Writer
 
 #: Documents over this size are parsed in a thread: the event loop is everybody's.
 LARGE_DOCUMENT_BYTES = 65_536
+#: So is what touches all tasks of a run of more than this many.
+LARGE_RUN_TASKS = 500
+#: How often is looked whether it is the run's turn, when nobody says so.
+LOOK_SECONDS = 5.0
 
 #: A stray pod whose deletion was not taken is tried again after so long.
 STRAY_SECONDS = 5.0
@@ -59,8 +70,10 @@ class Environment:
     slots: Slots
     collector: LogCollector
     clock: Clock
+    evaluator: Evaluator
+    broker: Broker
     instance: str
-    default_namespace: str
+    namespaces: Sequence[str]  #: where pods may run; the first is the default
 
 
 class RunActor:
@@ -73,23 +86,25 @@ class RunActor:
         self._woken = asyncio.Event()
         self._failure: BaseException | None = None
         self._is_closed = False
-        self._syncing: asyncio.Task[None] | None = None
+        self._is_heavy = False  # of what is in the inbox
         self._held = 0  # slots
-        self._ended: dict[AttemptKey, asyncio.Event] = {}
-        self._collectors: dict[AttemptKey, asyncio.Task[None]] = {}
-        self._abandoned: dict[AttemptKey, asyncio.Event] = {}
+        self._logs = LogFollower(environment.collector, epoch, self.post, self.fail)
+        self._others: set[asyncio.Task[None]] = set()  # evaluations, and waiting for the group's turn
+        self._heeded: set[int] = set()  # requests of users that are in the inbox or done
         self._said: dict[str, int] = {}  # events of pods by their uid: how often they were counted when last recorded
         self._remarked: set[str] = set()
         self._labels: dict[str, str] = {}
+        self._group_key: str | None = None
 
     def fail(self, error: BaseException) -> None:
         """End the actor with this error."""
         self._failure = self._failure or error
         self._woken.set()
 
-    def post(self, message: Message) -> None:
-        """Put a message into the inbox."""
+    def post(self, message: Message, *, is_heavy: bool = False) -> None:
+        """Put a message into the inbox. `is_heavy`: it may touch every task, so of a large run it is done in a thread."""
         self._inbox.append(message)
+        self._is_heavy = self._is_heavy or is_heavy
         self._woken.set()
 
     def pod_observed(self, observation: PodObservation) -> None:
@@ -105,7 +120,13 @@ class RunActor:
 
     def cancel(self, reason: str, *, force: bool) -> None:
         """A user wants the run cancelled."""
-        self.post(lambda state, out: plan.cancel_requested(state, reason, out, force=force))
+        self.post(lambda state, out: requests.cancel(state, reason, out, force=force), is_heavy=True)
+
+    def heed(self, request: Request) -> None:
+        """A user asks something of the run. The same request may come again."""
+        if request.id not in self._heeded:
+            self._heeded.add(request.id)
+            self.post(lambda state, out: _heed(state, request, out), is_heavy=True)
 
     async def run(self) -> None:
         """Move the run on until it is finished.
@@ -116,55 +137,77 @@ class RunActor:
         """
         stored = await self._env.database.read(lambda session: load_run(session, self.run_id))
         state = await self._restore(stored)
+        if any(node.needs_values or node.list_expressions for node in state.workflow.nodes):
+            self._env.evaluator.prepare()
         async with asyncio.TaskGroup() as group:
             try:
                 await self._begin(state, stored, group)
                 while not state.is_finished:
                     await self._wait(state)
-                    out = Decisions(self._env.clock.now())
-                    messages, self._inbox = self._inbox, []
-                    for message in messages:
-                        message(state, out)
-                    plan.fire_timers(state, out)
-                    await self._close_step(state, out, group)
+                    await self._step(state, group)
                 await asyncio.sleep(0)  # the last step's outcome is told in the loop's next turn
                 if self._failure is not None:
                     raise self._failure
             finally:
                 self._is_closed = True  # what the launcher still has of this actor is not done any more
-                if self._syncing is not None:
-                    self._syncing.cancel()
                 self._env.slots.release(self._held)
                 self._env.slots.forget(self.run_id)
-                for collector in list(self._collectors.values()):
-                    collector.cancel()
+                self._logs.cancel()
+                for background in self._others:
+                    background.cancel()
 
     async def _restore(self, stored: StoredRun) -> RunState:
         self._labels = dict(stored.run.labels)
-        make = partial(restore, stored, self._env.default_namespace)
-        return await asyncio.to_thread(make) if len(stored.document) > LARGE_DOCUMENT_BYTES else make()
+        self._group_key = stored.run.group_key
+        make = partial(restore, stored, self._env.namespaces)
+        is_large = len(stored.document) > LARGE_DOCUMENT_BYTES or len(stored.tasks) > LARGE_RUN_TASKS
+        return await asyncio.to_thread(make) if is_large else make()
 
     async def _begin(self, state: RunState, stored: StoredRun, group: asyncio.TaskGroup) -> None:
-        out = Decisions(self._env.clock.now())
-        if state.phase is RunPhase.PENDING:
-            plan.start(state, out)
-        else:
-            recover(state)
+        if state.phase is not RunPhase.PENDING:
+            self.post(recover, is_heavy=True)
             self._held = state.live_attempts
             self._env.slots.occupy(self._held)
             if state.unsettled:
                 self._said = await self._env.database.read(lambda session: list_pod_events(session, self.run_id))
-                self._syncing = group.create_task(self._await_sync(state), name=f"sync {self.run_id}")
+                self._spawn(group, self._await_sync(state), f"sync {self.run_id}")
+        for request in stored.intents:
+            self.heed(request)
         if stored.run.cancel_requested_at is not None:
-            plan.cancel_requested(state, stored.run.cancel_reason, out, force=stored.run.cancel_force)
-        await self._close_step(state, out, group)
+            self.cancel(stored.run.cancel_reason, force=stored.run.cancel_force)
+        if self._group_key is None:
+            self.post(_start, is_heavy=True)
+        await self._step(state, group)
+        if self._group_key is not None and state.phase is RunPhase.PENDING:
+            self._spawn(group, self._await_turn(self._group_key), f"turn {self.run_id}")
+
+    def _spawn(self, group: asyncio.TaskGroup, coroutine: Coroutine[Any, Any, None], name: str) -> None:
+        """Run something beside the actor that ends with it."""
+        background = group.create_task(coroutine, name=name)
+        self._others.add(background)
+        background.add_done_callback(self._others.discard)
+
+    async def _await_turn(self, group_key: str) -> None:
+        """Begin the run once no other run of its concurrency group is under way."""
+        with self._env.broker.subscribe(group_topic(group_key)) as subscription:
+            while True:
+                subscription.clear()
+                holder: str | None = await self._env.database.read(partial(waits_for, run_id=self.run_id))
+                if holder is None:  # as it seems: to be sure, the group is locked
+                    change = Change(call=partial(take_turn, run_id=self.run_id), fence=(self.run_id, self.epoch))
+                    holder = await self._env.writer.commit(change)
+                if holder is None:
+                    break
+                self.post(partial(_wait_for, holder))
+                await subscription.wait(LOOK_SECONDS)
+        self.post(_start, is_heavy=True)
 
     async def _await_sync(self, state: RunState) -> None:
         """Once the watch has listed all pods, compare."""
         namespaces = {a.namespace for task in state.tasks.values() for a in task.attempts if not a.is_settled}
         for namespace in sorted(namespaces):
             await self._env.backend.wait_synced(namespace)
-        self.post(lambda state, out: reconcile(state, self._env.backend.find_pod, out))
+        self.post(lambda state, out: reconcile(state, self._env.backend.find_pod, out), is_heavy=True)
 
     async def _wait(self, state: RunState) -> None:
         """Until there is a message, or a timer is due."""
@@ -179,6 +222,23 @@ class RunActor:
         if self._failure is not None:
             raise self._failure
 
+    async def _step(self, state: RunState, group: asyncio.TaskGroup) -> None:
+        """Do what is in the inbox and what is due, and record what follows. What is large is done in a thread."""
+        out = Decisions(self._env.clock.now())
+        messages, self._inbox = self._inbox, []
+        is_heavy, self._is_heavy = self._is_heavy and len(state.tasks) > LARGE_RUN_TASKS, False
+
+        def work() -> None:
+            for message in messages:
+                message(state, out)
+            plan.fire_timers(state, out)
+
+        if is_heavy or _has_heavy_timer(state, out):
+            await asyncio.to_thread(work)
+        else:
+            work()
+        await self._close_step(state, out, group)
+
     async def _close_step(self, state: RunState, out: Decisions, group: asyncio.TaskGroup) -> None:
         released = out.released_slots
         self._give_back(released)
@@ -187,23 +247,37 @@ class RunActor:
         else:
             self._env.slots.forget(self.run_id)  # what was kept for it is of use to others
         self._give_back(out.released_slots - released)
-        for pair in out.collects:
-            self._collect(state, pair, group)
-        for task, attempt in out.ended_logs:
-            self._ended[state.key(task, attempt)].set()
-        for task, attempt in out.abandoned_logs:
-            self._abandoned[state.key(task, attempt)].set()
-        if out.is_empty and not (out.creates or out.deletes or out.strays):
+        if out.goes_on:
+            self.post(_nothing)
+        self._logs.follow(state, out, group)
+        if out.is_empty and not out.acts:
             return
         manifests = [self._manifest(state, pair, out) for pair in out.creates]
-        recorded = self._env.writer.post(change_of(state, out, self.epoch), urgent=out.is_urgent)
-        recorded.add_done_callback(lambda future: self._recorded(future, state, out, manifests))
+        change = await self._change(state, out)
+        recorded = self._env.writer.post(change, urgent=out.is_urgent)
+        recorded.add_done_callback(lambda future: self._recorded(future, state, out, manifests, group))
         if out.is_urgent:
             await asyncio.wait([recorded])
         else:
             await self._env.writer.wait_for_room()
 
-    def _recorded(self, future: asyncio.Future[Any], state: RunState, out: Decisions, manifests: list[dict[str, Any]]) -> None:
+    async def _change(self, state: RunState, out: Decisions) -> Change:
+        if len(out.tasks) + len(out.new_tasks) > LARGE_RUN_TASKS:
+            change = await asyncio.to_thread(change_of, state, out, self.epoch)
+        else:
+            change = change_of(state, out, self.epoch)
+        if state.is_finished and self._group_key is not None:  # the next run of the group has its turn
+            change.topics = (*change.topics, group_topic(self._group_key))
+        return change
+
+    def _recorded(
+        self,
+        future: asyncio.Future[Any],
+        state: RunState,
+        out: Decisions,
+        manifests: list[dict[str, Any]],
+        group: asyncio.TaskGroup,
+    ) -> None:
         """Record, then act: the step is in the database, so do what it decided."""
         if future.cancelled():
             return
@@ -217,6 +291,9 @@ class RunActor:
             self._delete(state, pair)
         for ref in out.strays:
             self._delete_stray(ref)
+        if not self._is_closed:
+            for asked in out.evaluations:
+                self._spawn(group, self._evaluate(state, asked), f"expressions of {asked.node.name}")
 
     def _take_slot(self) -> bool:
         taken = self._env.slots.take(self.run_id)
@@ -230,7 +307,7 @@ class RunActor:
     def _manifest(self, state: RunState, pair: Pair, out: Decisions) -> dict[str, Any]:
         task, attempt = pair
         manifest = build_pod(
-            task.spec,
+            spec_of(task),
             key=state.key(task, attempt),
             workflow=state.workflow.name,
             run_labels=self._labels,
@@ -279,27 +356,42 @@ class RunActor:
 
         self._env.launcher.delete(self.run_id, ref, answer, lambda: not self._is_closed)
 
-    def _collect(self, state: RunState, pair: Pair, group: asyncio.TaskGroup) -> None:
-        task, attempt = pair
-        key = state.key(task, attempt)
-        ref = PodRef(attempt.namespace, attempt.pod, attempt.uid or "")
-        ended = self._ended[key] = asyncio.Event()
-        self._abandoned[key] = asyncio.Event()
-        if attempt.main_ended:
-            ended.set()
-        self._collectors[key] = group.create_task(self._follow(key, ref, ended), name=f"log {ref.name}")
-
-    async def _follow(self, key: AttemptKey, ref: PodRef, ended: asyncio.Event) -> None:
-        """Collect main's log to its end, however that comes, and say so."""
-        log_key = LogKey(key.run_id, key.task, key.attempt, MAIN)
+    async def _evaluate(self, state: RunState, asked: Evaluation) -> None:
+        """Have expressions evaluated, and bring what came of them."""
         try:
-            await self._env.collector.collect(log_key, self.epoch, ref, ended, abandoned=self._abandoned[key])
-            self.post(lambda state, out: plan.log_sealed(state, key, out))
+            answer = await find_answer(self._env.evaluator, state, asked)
+            self.post(answer, is_heavy=not asked.tasks)
         except Exception as error:  # noqa: BLE001 - it fails the actor, which is told from here
             self.fail(error)
-        finally:
-            del self._collectors[key]
+
+
+def _has_heavy_timer(state: RunState, out: Decisions) -> bool:
+    """Whether the run's own timeout is due, which ends all tasks of a large run."""
+    at = state.next_timer_at()
+    return len(state.tasks) > LARGE_RUN_TASKS and at is not None and at <= out.now
+
+
+def _start(state: RunState, out: Decisions) -> None:
+    if state.phase is RunPhase.PENDING:  # it may have been cancelled while it waited
+        plan.start(state, out)
+
+
+def _wait_for(holder: str, state: RunState, out: Decisions) -> None:
+    if state.phase is RunPhase.PENDING:
+        requests.wait_for_group(state, holder, out)
+
+
+def _heed(state: RunState, request: Request, out: Decisions) -> None:
+    """Do what a user asked for; it is done with this step."""
+    out.done_requests.append(request.id)
+    if request.kind is IntentKind.RETRY:
+        requests.retry(state, request.details.get("tasks"), out)
+    elif request.kind in (IntentKind.SUSPEND, IntentKind.RESUME):
+        requests.suspend(state, out, suspended=request.kind is IntentKind.SUSPEND)
+    else:
+        comment = str(request.details.get("comment") or "")
+        approvals.answer(state, request.task or "", comment, out, approved=request.kind is IntentKind.APPROVE)
 
 
 def _nothing(_state: RunState, _out: Decisions) -> None:
-    """A slot is kept for this run: the step takes it."""
+    """A slot is kept for this run, or there is more to do: the step sees to it."""

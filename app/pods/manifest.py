@@ -6,14 +6,16 @@ A backend takes the manifest as it is: what a task says in Kubernetes' words sta
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from app.domain.kubernetes_schema import keys_of
-from app.domain.labels import MANAGED_BY, OUR_PREFIX
+from app.domain.kubernetes.labels import MANAGED_BY, OUR_PREFIX
+from app.domain.kubernetes.schema import keys_of
+from app.domain.kubernetes.strategic_merge import strategic_merge
+from app.domain.kubernetes.volumes import SECRET_VOLUME_PREFIX
 from app.domain.names import pod_name
 from app.domain.pods import MAIN, AttemptKey
-from app.domain.workflow import SecretRef, Task
+from app.domain.workflow.document import Task
 
 RUN_LABEL = OUR_PREFIX + "run"
 TASK_LABEL = OUR_PREFIX + "task"
@@ -75,62 +77,75 @@ def _spec(task: Task, key: AttemptKey, workflow: str) -> dict[str, Any]:
     optional = {
         "activeDeadlineSeconds": _deadline_seconds(task),
         "serviceAccountName": task.service_account_name,
+        "priorityClassName": task.priority_class_name,
         "imagePullSecrets": task.image_pull_secrets,
         "nodeSelector": task.node_selector,
         "tolerations": task.tolerations,
         "affinity": task.affinity,
         "securityContext": for_pod,
-        "volumes": [_volume(index, secret) for index, secret in enumerate(task.secrets) if secret.mount_path is not None],
+        "volumes": [*_secret_volumes(task), *task.volumes],
+        # Sidecars come after the init containers, which so need not wait for them; both start in the order of their lists.
+        "initContainers": [*task.init_containers, *({**sidecar, "restartPolicy": "Always"} for sidecar in task.sidecars)],
     }
-    return {
+    spec = {
         "restartPolicy": "Never",
         "enableServiceLinks": False,
         "automountServiceAccountToken": task.service_account_name is not None,
         **_without_empty(optional),
-        "containers": [_main(task, key, workflow, for_main)],
+        "containers": [_main(task, for_main)],
     }
+    if task.pod:
+        spec = strategic_merge(spec, task.pod, "PodSpec")
+    # Podrun's variables come after the merge, so that no overlay takes them away, and first: others may refer to them.
+    ours = _own_env(key, workflow)
+    for part in ("initContainers", "containers"):
+        if part in spec:
+            spec[part] = [_with_env(container, ours) for container in spec[part]]
+    return spec
 
 
-def _main(task: Task, key: AttemptKey, workflow: str, security_context: dict[str, Any]) -> dict[str, Any]:
+def _main(task: Task, security_context: dict[str, Any]) -> dict[str, Any]:
     optional = {
         "imagePullPolicy": task.image_pull_policy,
         "command": list(task.command or ()),
         "args": list(task.args or ()),
         "workingDir": task.working_dir,
+        "env": _env(task),
         "envFrom": task.env_from,
         "resources": task.resources,
-        "volumeMounts": [
-            {"name": _volume_name(index), "mountPath": secret.mount_path, "readOnly": True}
-            for index, secret in enumerate(task.secrets)
-            if secret.mount_path is not None
-        ],
+        "volumeMounts": [*_secret_mounts(task), *task.volume_mounts],
         "securityContext": security_context,
     }
     return {
         "name": MAIN,
         "image": task.image,
-        "env": _env(task, key, workflow),
         **_without_empty(optional),
         "terminationMessagePath": OUTPUTS_PATH,
         "terminationMessagePolicy": "File",
     }
 
 
-def _env(task: Task, key: AttemptKey, workflow: str) -> list[dict[str, Any]]:
-    """Podrun's variables first: the task's own may then refer to them as `$(PODRUN_RUN_ID)`."""
-    ours = {
-        "PODRUN_RUN_ID": key.run_id,
-        "PODRUN_WORKFLOW": workflow,
-        "PODRUN_TASK": key.task,
-        "PODRUN_ATTEMPT": str(key.attempt),
-        "PODRUN_OUTPUTS": OUTPUTS_PATH,
-    }
-    env: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in ours.items()]
-    env.extend(
+def _own_env(key: AttemptKey, workflow: str) -> list[dict[str, Any]]:
+    return [
+        {"name": "PODRUN_RUN_ID", "value": key.run_id},
+        {"name": "PODRUN_WORKFLOW", "value": workflow},
+        {"name": "PODRUN_TASK", "value": key.task},
+        {"name": "PODRUN_ATTEMPT", "value": str(key.attempt)},
+        {"name": "PODRUN_OUTPUTS", "value": OUTPUTS_PATH},
+    ]
+
+
+def _with_env(container: dict[str, Any], ours: list[dict[str, Any]]) -> dict[str, Any]:
+    return {**container, "env": [*ours, *(container.get("env") or ())]}
+
+
+def _env(task: Task) -> list[dict[str, Any]]:
+    """The task's own variables, those of secrets first: the others may refer to them."""
+    env: list[dict[str, Any]] = [
         {"name": secret.env, "valueFrom": {"secretKeyRef": {"name": secret.secret, "key": secret.key}}}
         for secret in task.secrets
         if secret.env is not None
-    )
+    ]
     if isinstance(task.env, dict):
         env.extend({"name": name, "value": value} for name, value in task.env.items())
     else:
@@ -145,15 +160,19 @@ def _security_contexts(written: Mapping[str, Any]) -> tuple[dict[str, Any], dict
     return for_pod, {name: value for name, value in written.items() if name not in pod_keys}
 
 
-def _volume_name(index: int) -> str:
-    return f"podrun-secret-{index}"
+def _secret_volumes(task: Task) -> Iterator[dict[str, Any]]:
+    for index, secret in enumerate(task.secrets):
+        if secret.mount_path is not None:
+            source: dict[str, Any] = {"secretName": secret.secret}
+            if secret.items:
+                source["items"] = secret.items
+            yield {"name": f"{SECRET_VOLUME_PREFIX}{index}", "secret": source}
 
 
-def _volume(index: int, secret: SecretRef) -> dict[str, Any]:
-    source: dict[str, Any] = {"secretName": secret.secret}
-    if secret.items:
-        source["items"] = secret.items
-    return {"name": _volume_name(index), "secret": source}
+def _secret_mounts(task: Task) -> Iterator[dict[str, Any]]:
+    for index, secret in enumerate(task.secrets):
+        if secret.mount_path is not None:
+            yield {"name": f"{SECRET_VOLUME_PREFIX}{index}", "mountPath": secret.mount_path, "readOnly": True}
 
 
 def _deadline_seconds(task: Task) -> int | None:

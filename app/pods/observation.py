@@ -96,6 +96,7 @@ class RawContainer(_Wire):
     """Container of a PodSpec: its name gives the order, which statuses don't keep."""
 
     name: str
+    restart_policy: str | None = None  #: Always: a sidecar, among the init containers
 
 
 class RawSpec(_Wire):
@@ -168,7 +169,8 @@ def _disruption(conditions: Sequence[RawCondition]) -> str | None:
 def _containers(
     statuses: Sequence[RawContainerStatus] | None, specs: Sequence[RawContainer] | None, *, is_init: bool
 ) -> list[ContainerObservation]:
-    found = [_observe_container(status, is_init=is_init) for status in statuses or ()]
+    sidecars = {container.name for container in specs or () if container.restart_policy == "Always"} if is_init else ()
+    found = [_observe_container(status, is_init=is_init, is_sidecar=status.name in sidecars) for status in statuses or ()]
     if len(found) > 1:
         # The kubelet sorts containerStatuses by name; the pod's order is the spec's.
         order = {container.name: place for place, container in enumerate(specs or ())}
@@ -176,7 +178,7 @@ def _containers(
     return found
 
 
-def _observe_container(status: RawContainerStatus, *, is_init: bool) -> ContainerObservation:
+def _observe_container(status: RawContainerStatus, *, is_init: bool, is_sidecar: bool) -> ContainerObservation:
     state = status.state
     if state is not None and state.terminated is not None:
         ended = state.terminated
@@ -189,10 +191,15 @@ def _observe_container(status: RawContainerStatus, *, is_init: bool) -> Containe
             finished_at=_real_time(ended.finished_at),
             exit_code=ended.exit_code,
             is_init=is_init,
+            is_sidecar=is_sidecar,
         )
     if state is not None and state.running is not None:
         return ContainerObservation(
-            name=status.name, phase=ContainerPhase.RUNNING, started_at=_real_time(state.running.started_at), is_init=is_init
+            name=status.name,
+            phase=ContainerPhase.RUNNING,
+            started_at=_real_time(state.running.started_at),
+            is_init=is_init,
+            is_sidecar=is_sidecar,
         )
     waiting = state.waiting if state is not None else None
     return ContainerObservation(
@@ -201,6 +208,7 @@ def _observe_container(status: RawContainerStatus, *, is_init: bool) -> Containe
         reason=waiting.reason if waiting else "",
         message=waiting.message if waiting else "",
         is_init=is_init,
+        is_sidecar=is_sidecar,
     )
 
 

@@ -9,6 +9,8 @@ from app.domain.errors import InvalidCursor
 _RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TASK = re.compile(r"([0-9]{1,9})\.(-1|[0-9]{1,9})")
 _EVENT = re.compile(r"[0-9]{1,18}")
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_VERSION = re.compile(r"[0-9]{1,9}")
 
 
 def read_run_cursor(cursor: str | None) -> str | None:
@@ -42,5 +44,21 @@ def read_event_cursor(cursor: str | None) -> int:
     if cursor is None:
         return 0
     if _EVENT.fullmatch(cursor):
+        return int(cursor)
+    raise InvalidCursor(cursor)
+
+
+def read_name_cursor(cursor: str | None) -> str | None:
+    """The name of a stored workflow to go on behind."""
+    if cursor is None or _NAME.fullmatch(cursor):
+        return cursor
+    raise InvalidCursor(cursor)
+
+
+def read_version_cursor(cursor: str | None) -> int | None:
+    """The version to go on before."""
+    if cursor is None:
+        return None
+    if _VERSION.fullmatch(cursor):
         return int(cursor)
     raise InvalidCursor(cursor)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,58 +11,94 @@ import msgspec
 
 from app.domain.errors import Fault, InvalidBody, InvalidWorkflow, MalformedDocument
 from app.domain.json_text import parse_json
-from app.domain.labels import labels_faults
+from app.domain.kubernetes.labels import labels_faults
 from app.domain.pointers import in_document_order, pointer, shown, under
-from app.domain.workflow import Workflow, check_namespaces, parse_workflow
+from app.domain.workflow.nodes import Workflow
+from app.domain.workflow.params import parse_params, resolve_params
+from app.domain.workflow.parsing import check_namespaces, parse_workflow
 from app.runs.ports import Pods
 
 _SUBMISSION_KEYS = ("workflow", "params", "labels")
-_MAX_REASON = 1024
+_STORED_NAME = re.compile(r"(?P<name>[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)(@(?P<version>[1-9][0-9]{0,8}))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A body of `POST /runs` that is valid."""
+    """What is to run, valid as far as that can be known without evaluating anything."""
 
-    document: bytes  #: the workflow, byte for byte as it stands in the body
+    document: bytes  #: the workflow, byte for byte as it was posted or stored
     workflow: Workflow
-    labels: dict[str, str]  #: the workflow's, with those of the request over them
+    params: Mapping[str, Any]  #: all of them, defaults filled in
+    labels: Mapping[str, str]  #: the request's own: over the workflow's
+    is_stored: bool = False  #: the workflow does not stand in the request: its faults have no place in there
 
 
 @dataclass(frozen=True, slots=True)
-class CancelRequest:
-    """A body of `POST /runs/{id}/cancel`."""
+class StoredName:
+    """A stored workflow, as a request names it."""
 
-    reason: str = ""
-    force: bool = False
+    name: str
+    version: int | None  #: None: the newest
+
+    def __str__(self) -> str:
+        return self.name if self.version is None else f"{self.name}@{self.version}"
 
 
-def read_submission(body: bytes, pods: Pods) -> Submission:
-    """Read and check the body of `POST /runs`.
+def stored_name(request: object) -> StoredName | None:
+    """Which stored workflow a submission names, None where it holds the workflow itself, or something else."""
+    text = request.get("workflow") if isinstance(request, dict) else None
+    match = _STORED_NAME.fullmatch(text) if isinstance(text, str) else None
+    return StoredName(match["name"], int(match["version"]) if match["version"] else None) if match else None
+
+
+def read_submission(body: bytes, request: object, pods: Pods, stored: bytes | Fault | None = None) -> Submission:
+    """Check the body of `POST /runs`; `request` is what it says.
+
+    `stored`: the document of the stored workflow that it names, or why there is none.
 
     Raises:
         MalformedDocument: it is no JSON, or nested too deeply.
         InvalidBody: with everything that is wrong, in document order.
     """
-    request = parse_json(body)
-    faults = list(_unknown_keys(request, _SUBMISSION_KEYS))
+    faults = list(unknown_keys(request, _SUBMISSION_KEYS))
     if not isinstance(request, dict):
         raise InvalidBody(faults)
     workflow: Workflow | None = None
-    if "workflow" not in request:
-        faults.append(Fault("", 'the key "workflow" is required'))
-    elif not isinstance(request["workflow"], dict):
-        faults.append(Fault("/workflow", f"must be an object (a workflow), not {shown(request['workflow'])}"))
+    if missing := _no_workflow(request, stored):
+        faults.append(missing)
+    elif isinstance(stored, bytes):
+        workflow, found = _read_workflow(parse_json(stored), pods)
+        faults.extend(_faults_of_stored(request["workflow"], found))
     else:
-        workflow, workflow_faults = _read_workflow(request["workflow"], pods)
-        faults.extend(under("/workflow", workflow_faults))
-    faults.extend(_params_faults(request.get("params")))
+        workflow, found = _read_workflow(request["workflow"], pods)
+        faults.extend(under("/workflow", found))
+    params, params_faults = _read_params(workflow, request.get("params"), request.get("workflow"))
+    faults.extend(under("/params", params_faults))
     labels = request.get("labels")
     if labels is not None:
         faults.extend(under("/labels", labels_faults(labels)))
     if faults or workflow is None:
         raise InvalidBody(in_document_order(request, faults))
-    return Submission(document=_raw_value(body, "workflow"), workflow=workflow, labels={**workflow.labels, **(labels or {})})
+    return Submission(
+        document=stored if isinstance(stored, bytes) else _raw_value(body, "workflow"),
+        workflow=workflow,
+        params=params,
+        labels=labels or {},
+        is_stored=stored is not None,
+    )
+
+
+def stored_submission(document: bytes, pods: Pods) -> Submission:
+    """A run of a stored workflow, with its params' defaults, as its schedule submits it.
+
+    Raises:
+        InvalidBody: it can't be run: pods may not run where it says any more, or a param without default has no value.
+    """
+    workflow, faults = _read_workflow(parse_json(document), pods)
+    params, params_faults = _read_params(workflow, None)
+    if workflow is None or params_faults:
+        raise InvalidBody([*under("/workflow", faults), *under("/params", params_faults)])
+    return Submission(document=document, workflow=workflow, params=params, labels={}, is_stored=True)
 
 
 def read_workflow(body: bytes, pods: Pods) -> Workflow:
@@ -77,26 +114,38 @@ def read_workflow(body: bytes, pods: Pods) -> Workflow:
     return workflow
 
 
-def read_cancel(body: bytes) -> CancelRequest:
-    """Read and check the body of a cancel; an empty one asks for nothing special. Raises as `read_submission`."""
-    if not body.strip():
-        return CancelRequest()
-    request = parse_json(body)
-    faults = list(_unknown_keys(request, ("reason", "force")))
-    values: dict[str, Any] = request if isinstance(request, dict) else {}
-    reason, force = values.get("reason"), values.get("force")
-    if reason is not None and (not isinstance(reason, str) or len(reason) > _MAX_REASON or "\0" in reason):
-        faults.append(Fault("/reason", f"must be text of at most {_MAX_REASON} characters, not {shown(reason)}"))
-    elif isinstance(reason, str) and not reason.isascii():
-        try:
-            reason.encode()
-        except UnicodeEncodeError:
-            faults.append(Fault("/reason", "must be Unicode text: it holds half of a surrogate pair"))
-    if force is not None and not isinstance(force, bool):
-        faults.append(Fault("/force", f"must be true or false, not {shown(force)}"))
-    if faults:
-        raise InvalidBody(in_document_order(request, faults))
-    return CancelRequest(reason or "", bool(force))
+def _no_workflow(request: Mapping[str, Any], stored: bytes | Fault | None) -> Fault | None:
+    """Why there is no document to read, None if there is one."""
+    if isinstance(stored, Fault):
+        return stored
+    if "workflow" not in request:
+        return Fault("", 'the key "workflow" is required')
+    if stored is None and not isinstance(request["workflow"], dict):
+        what = 'a workflow (an object), or the name of a stored one, "name" or "name@version"'
+        return Fault("/workflow", f"must be {what}, not {shown(request['workflow'])}")
+    return None
+
+
+def _faults_of_stored(name: str, faults: Iterable[Fault]) -> list[Fault]:
+    """What is wrong with a document that does not stand in the body is told where its name stands."""
+    return [
+        Fault("/workflow", f"the stored workflow {name} can't be run here: {one.pointer or '/'}: {one.detail}")
+        for one in faults
+    ]
+
+
+def _read_params(workflow: Workflow | None, given: object, written: object = None) -> tuple[dict[str, Any], list[Fault]]:
+    """The params' values, or all that is wrong with them; `written` is the workflow as it was posted."""
+    given = {} if given is None else given
+    if workflow is not None:
+        return resolve_params(workflow.params, given)
+    if isinstance(written, dict):
+        params, unreadable = parse_params(written.get("params"))
+        if not unreadable:
+            return resolve_params(params, given)
+    # Nobody knows which params there are.
+    faults = [] if isinstance(given, dict) else [Fault("", f"must be an object of names and values, not {shown(given)}")]
+    return {}, faults
 
 
 def _read_workflow(document: object, pods: Pods) -> tuple[Workflow | None, Sequence[Fault]]:
@@ -112,23 +161,14 @@ def _read_workflow(document: object, pods: Pods) -> tuple[Workflow | None, Seque
     return (None, in_document_order(document, faults)) if faults else (workflow, ())
 
 
-def _unknown_keys(request: object, known: Sequence[str]) -> Iterator[Fault]:
+def unknown_keys(request: object, known: Sequence[str]) -> Iterator[Fault]:
+    """Faults of a body that must be an object of these keys, and of no others."""
     if not isinstance(request, dict):
         yield Fault("", f"must be an object with the keys {', '.join(known)}, not {shown(request)}")
         return
     for key in request:
         if key not in known:
             yield Fault(pointer(key), f"{shown(key)} is no key here: {', '.join(known)} are")
-
-
-def _params_faults(params: object) -> Iterator[Fault]:
-    if params is None or params == {}:
-        return
-    if not isinstance(params, dict):
-        yield Fault("/params", f"must be an object of names and values, not {shown(params)}")
-        return
-    for name in params:
-        yield Fault(pointer("params", name), f"the workflow has no param {shown(name)}")
 
 
 def _raw_value(body: bytes, key: str) -> bytes:

@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlmodel import Session
 
 from app.domain.errors import NotFound
-from app.domain.label_selector import LabelSelector
+from app.domain.kubernetes.label_selector import LabelSelector
 from app.runs.cursors import event_cursor, read_event_cursor
 from app.runs.views import View, event_view
 from app.storage.broker import RUNS, Broker, run_topic

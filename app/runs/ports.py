@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from app.domain.errors import Fault
+from app.domain.errors import ExpressionFailed, Fault
 
 
 class Admission(Protocol):
@@ -32,6 +32,15 @@ class Pods(Protocol):
 
     def refuse(self, document: Mapping[str, Any]) -> list[Fault]:
         """What can't be run here of a workflow document, whatever else is wrong with it; pointers are into the document."""
+
+
+class Evaluator(Protocol):
+    """Who evaluates expressions (`app.expressions.evaluator`), as far as submitting needs it."""
+
+    async def evaluate(
+        self, sources: Sequence[str], context: Mapping[str, Any]
+    ) -> Sequence[Mapping[str, Any] | ExpressionFailed]:
+        """One outcome: the value of each source, or why one of them has none. Raises EvaluatorUnavailable."""
 
 
 class LogObjects(Protocol):

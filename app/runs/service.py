@@ -6,24 +6,21 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import structlog
-from sqlalchemy import Connection
 from sqlmodel import Session
 
 from app.domain.errors import NotFound, RunNotFinished
-from app.domain.events import EventType, RunEvent
-from app.domain.phases import RunPhase
 from app.logs.errors import LogStoreUnavailable
+from app.runs.actions import CancelRequest
 from app.runs.cursors import read_run_cursor, read_task_cursor, task_cursor
-from app.runs.documents import CancelRequest
 from app.runs.history import REREAD_SECONDS, History, RunFilter
-from app.runs.ports import Admission, LogObjects, Pods
+from app.runs.ports import Admission, Evaluator, LogObjects, Pods
+from app.runs.requests import Requests
 from app.runs.shared_reads import SharedReads
 from app.runs.submit import Submitted, Submitter
 from app.runs.views import View, encode, run_etag, run_view, task_views
-from app.storage.broker import INTENTS, RUNS, Broker, logs_topic, run_topic
+from app.storage.broker import RUNS, Broker, logs_topic, run_topic
 from app.storage.database import Database
 from app.storage.models import RunRow
 from app.storage.runs import (
@@ -31,12 +28,10 @@ from app.storage.runs import (
     find_document,
     find_run,
     find_task,
-    insert_events,
     list_attempts,
     list_main_logs,
     list_runs,
     list_tasks,
-    request_cancel,
 )
 from app.storage.writer import Change, Writer
 
@@ -45,7 +40,6 @@ _NAMED_TASKS = 500
 #: A long-poll takes about 50 µs each time its run changes. The more there are, the less often each looks: together they
 #: leave most of the event loop to others, and one alone is as quick as can be.
 PACE_SECONDS_EACH, PACE_SECONDS_MAX = 0.0002, 0.1
-_OVER = frozenset(phase.value for phase in RunPhase if phase.is_over)
 
 log = structlog.get_logger(__name__)
 
@@ -78,12 +72,14 @@ class Runs:
         broker: Broker,
         pods: Pods,
         log_objects: LogObjects,
+        evaluator: Evaluator,
         admission: Admission | None = None,
     ) -> None:
         """`admission` None: this process runs nothing itself, what is submitted waits to be claimed."""
         self._database, self._writer, self._broker = database, writer, broker
         self._log_objects = log_objects
-        self._submitter = Submitter(database, writer, pods, admission)
+        self.submitter = Submitter(database, writer, pods, evaluator, admission)
+        self._requests = Requests(database, writer, admission)
         self.history = History(database, broker)
         self._reads = SharedReads(self._read_run)
         self._waiting = 0
@@ -99,7 +95,7 @@ class Runs:
 
     async def submit(self, body: bytes, *, key: str | None, caller: str) -> Submitted:
         """See Submitter.submit."""
-        return await self._submitter.submit(body, key=key, caller=caller)
+        return await self.submitter.submit(body, key=key, caller=caller)
 
     async def get(self, run_id: str, *, include_tasks: bool = False) -> RunAnswer:
         """The run, with all its tasks if asked for. Raises NotFound."""
@@ -203,25 +199,23 @@ class Runs:
 
         Raises NotFound.
         """
-        run = await self._database.read(lambda session: _get(session, run_id))
-        asked = run.cancel_requested_at is not None and (run.cancel_force or not request.force)
-        if run.phase in _OVER or asked:
-            return _answer(run, run_view(run)), False
-        now = datetime.now(UTC)
-        event = RunEvent(
-            run_id=run_id,
-            time=now,
-            type=EventType.CANCEL,
-            message=request.reason,
-            details={"force": request.force},
-        )
+        is_new = await self._requests.cancel(run_id, request)
+        return await self.get(run_id), is_new
 
-        def ask(connection: Connection) -> bool:
-            return request_cancel(connection, run_id, now, request.reason, force=request.force)
+    async def set_suspended(self, run_id: str, *, suspended: bool) -> tuple[RunAnswer, bool]:
+        """Start nothing new of a run, or let it go on. The run, and whether this was new. Raises NotFound."""
+        is_new = await self._requests.set_suspended(run_id, suspended=suspended)
+        return await self.get(run_id), is_new
 
-        topics = (INTENTS, run_topic(run_id), RUNS)
-        is_new = await self._writer.commit(Change(rows=insert_events([event]), call=ask, topics=topics))
-        return await self.get(run_id), bool(is_new)
+    async def retry(self, run_id: str, tasks: Sequence[str] | None) -> RunAnswer:
+        """Run again what failed, or these tasks, and what is downstream. Raises as Requests.retry."""
+        await self._requests.retry(run_id, tasks)
+        return await self.get(run_id)
+
+    async def answer_approval(self, run_id: str, task: str, *, approved: bool, comment: str) -> RunAnswer:
+        """Approve or reject what a task waits for. Raises as Requests.answer."""
+        await self._requests.answer(run_id, task, approved=approved, comment=comment)
+        return await self.get(run_id)
 
     async def delete(self, run_id: str) -> None:
         """Delete a finished run with its history and logs. Raises NotFound, RunNotFinished.

@@ -50,6 +50,7 @@ def run_view(run: RunRow) -> View:
         "params": run.params,
         "labels": run.labels,
         "created_at": time_text(run.created_at),
+        "scheduled_at": time_text(run.scheduled_at),
         "started_at": time_text(run.started_at),
         "finished_at": time_text(run.finished_at),
         "retried_at": time_text(run.retried_at),
@@ -76,13 +77,16 @@ def task_views(tasks: Iterable[TaskRow], attempts: Iterable[AttemptRow], logs: I
 
 
 def _task_view(row: TaskRow, attempts: Sequence[View]) -> View:
+    foreach = None
+    if row.foreach_task is not None:
+        foreach = {"task": row.foreach_task, "index": row.foreach_index, "item": row.item}
     return {
         "name": row.name,
         "phase": row.phase,
         "reason": row.reason or None,
         "message": row.message or None,
         "depends_on": row.depends_on,
-        "foreach": None if row.foreach_task is None else {"task": row.foreach_task, "index": row.foreach_index},
+        "foreach": foreach,
         "outputs": row.outputs,
         "started_at": time_text(row.started_at),
         "finished_at": time_text(row.finished_at),

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 RUNS = "runs"  #: any run changed
 SUBMITTED = "submitted"  #: a run waits to be claimed
 INTENTS = "intents"  #: somebody asked something of a run
+SCHEDULES = "schedules"  #: a stored workflow's schedule was changed
 
 
 def run_topic(run_id: str) -> str:

@@ -13,9 +13,10 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel import Session
@@ -178,3 +179,11 @@ def _postgres_engine(url: URL, pool_size: int, *, is_patient: bool) -> AsyncEngi
             "server_settings": {"application_name": "podrun", "timezone": "UTC", **limits},
         },
     )
+
+
+def database_now(connection: Connection) -> datetime:
+    """The time by the database's clock, so that those of replicas need not agree; on SQLite by this machine's."""
+    if connection.dialect.name == "postgresql":
+        now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return now
+    return datetime.now(UTC)

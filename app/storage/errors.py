@@ -18,3 +18,8 @@ def is_outage(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     return error.connection_invalidated or str(getattr(error.orig, "sqlstate", None) or "").startswith(_PASSING)
+
+
+def is_deadlock(error: BaseException) -> bool:
+    """Whether the transaction was ended so that others could go on: it may be tried again."""
+    return isinstance(error, DBAPIError) and str(getattr(error.orig, "sqlstate", None) or "") == "40P01"

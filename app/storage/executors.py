@@ -7,12 +7,13 @@ of replicas need not agree.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, delete, func, or_, select, text, update
+from sqlalchemy import Connection, Select, delete, or_, select, text, update
 from sqlmodel import Session, col
 
+from app.storage.database import database_now
 from app.storage.models import ExecutorRow, InstanceRow, RunRow, table_of
 
 #: A dead executor's row says for so long when it died.
@@ -37,13 +38,6 @@ class Intent(NamedTuple):
     cancel_force: bool
 
 
-def _now(connection: Connection) -> datetime:
-    if connection.dialect.name == "postgresql":
-        now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-        return now
-    return datetime.now(UTC)
-
-
 def ensure_instance(connection: Connection, name: str) -> str:
     """This installation's name; `name` becomes it where there is none yet."""
     connection.execute(text("INSERT INTO instance (id, name) VALUES (1, :name) ON CONFLICT DO NOTHING"), {"name": name})
@@ -52,7 +46,7 @@ def ensure_instance(connection: Connection, name: str) -> str:
 
 def renew_lease(connection: Connection, executor_id: str, host: str, seconds: float) -> None:
     """Say that the executor lives, for so many seconds from now. The first time, those long dead are forgotten."""
-    now = _now(connection)
+    now = database_now(connection)
     until = now + timedelta(seconds=seconds)
     changed = connection.execute(update(_EXECUTORS).where(_EXECUTORS.c.id == executor_id).values(lease_until=until))
     if not changed.rowcount:
@@ -71,7 +65,7 @@ def claim_runs(connection: Connection, executor_id: str, limit: int, *, take_all
     wanted: Select[Any] = select(_RUNS.c.id).where(_RUNS.c.is_finished.is_(False))
     wanted = wanted.where(or_(_RUNS.c.owner.is_(None), _RUNS.c.owner != executor_id))  # its own it has already
     if not take_all:
-        alive = select(_EXECUTORS.c.id).where(_EXECUTORS.c.lease_until > _now(connection))
+        alive = select(_EXECUTORS.c.id).where(_EXECUTORS.c.lease_until > database_now(connection))
         wanted = wanted.where(or_(_RUNS.c.owner.is_(None), _RUNS.c.owner.not_in(alive)))
     wanted = wanted.order_by(_RUNS.c.id).limit(limit)
     if connection.dialect.name == "postgresql":

@@ -6,6 +6,9 @@ runs 1─1 documents          what was posted, byte for byte
 1─n logs     one container's log each: 1─n log_blocks (where the bytes are), log_gaps
 1─n log_commits        in which order the logs of the run grew
 1─n run_events         its history, append-only
+1─n run_intents        what users asked of it, until its owner has done it
+run_groups                  which run of a concurrency group has its turn
+workflows 1─n workflow_versions   stored workflows, and every document that one ever was
 executors                   who lives, until when
 idempotency_keys, instance
 """
@@ -15,7 +18,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Column, ForeignKey, Index, LargeBinary, MetaData, String, Text
+from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Text
 from sqlalchemy import Table as CoreTable
 from sqlmodel import Field, SQLModel
 
@@ -62,6 +65,7 @@ class RunRow(Table, table=True):
         Index("ix_runs_workflow_id", "workflow", "id"),
         Index("ix_runs_phase_id", "phase", "id"),
         Index("ix_runs_unfinished", "is_finished", "owner"),
+        Index("ix_runs_group_key_is_finished", "group_key", "is_finished"),
     )
 
     id: str = Field(sa_column=Column(String(36), primary_key=True))  # UUIDv7: newest last
@@ -80,6 +84,13 @@ class RunRow(Table, table=True):
     started_at: datetime | None = _time()
     finished_at: datetime | None = _time()
     retried_at: datetime | None = _time()
+    # Its concurrency group: None, or `namespace/group`, and in which order its runs come.
+    group_key: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
+    group_policy: str | None = Field(default=None, sa_column=Column(Text, nullable=True))  # domain.nodes.ConcurrencyPolicy
+    queued_at: datetime | None = _time()
+    # The schedule that made it: the time it was due, and the stored workflow.
+    scheduled_at: datetime | None = _time()
+    schedule_of: str | None = Field(default=None, sa_column=Column(String(63), nullable=True))
     # Intents: written by the API, read by the owner.
     cancel_requested_at: datetime | None = _time()
     cancel_reason: str = Field(default="", sa_column=Column(Text, nullable=False))
@@ -113,7 +124,12 @@ class TaskRow(Table, table=True):
     phase: str = Field(sa_column=Column(String(16), nullable=False))
     reason: str = Field(default="", sa_column=Column(Text, nullable=False))
     message: str = Field(default="", sa_column=Column(Text, nullable=False))
+    item: Any = Field(default=None, sa_column=Column(Json, nullable=True))  # of `foreach`
+    values: dict[str, Any] | None = Field(
+        default=None, sa_column=Column(Json, nullable=True)
+    )  # of expressions, by their source
     outputs: dict[str, Any] | None = _json(nullable=True)
+    attempts_before: int = Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))  # when last retried
     started_at: datetime | None = _time()
     finished_at: datetime | None = _time()
     retry_at: datetime | None = _time()  # when the next attempt may start
@@ -159,6 +175,62 @@ class EventRow(Table, table=True):
     reason: str = Field(default="", sa_column=Column(Text, nullable=False))
     message: str = Field(default="", sa_column=Column(Text, nullable=False))
     details: dict[str, Any] | None = _json(nullable=True)  # of a pod's event: its type, count, source
+
+
+class IntentRow(Table, table=True):
+    """What a user asked of a run, beside its cancel: the run's owner does it, and deletes it in the same transaction."""
+
+    __tablename__ = "run_intents"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: int | None = Field(default=None, sa_column=Column(BigInt, primary_key=True, autoincrement=True))
+    run_id: str = _run_id(index=True)
+    kind: str = Field(sa_column=Column(String(16), nullable=False))  # suspend, resume, retry, approve, reject
+    task: str | None = Field(default=None, sa_column=Column(String(63), nullable=True))
+    details: dict[str, Any] = _json()
+    created_at: datetime = _time(nullable=False)
+
+
+class GroupRow(Table, table=True):
+    """A concurrency group. Its row is locked while a run enters it or takes its turn."""
+
+    __tablename__ = "run_groups"
+
+    key: str = Field(sa_column=Column(Text, primary_key=True))
+    holder: str | None = Field(default=None, sa_column=Column(String(36), nullable=True))  # a run; it may be gone
+
+
+class WorkflowRow(Table, table=True):
+    """A stored workflow, its newest version. The row of a deleted one stays: its versions' numbers are not used again."""
+
+    __tablename__ = "workflows"
+
+    name: str = Field(sa_column=Column(String(63), primary_key=True))
+    version: int
+    description: str = Field(default="", sa_column=Column(Text, nullable=False))  # the newest document's
+    paused: bool = False
+    deleted_at: datetime | None = _time()
+    created_at: datetime = _time(nullable=False)
+    updated_at: datetime = _time(nullable=False)
+    # The schedule of the newest version; times are the database's.
+    schedule: dict[str, Any] | None = Field(default=None, sa_column=Column(Json, nullable=True))
+    anchor_at: datetime | None = _time()  # when this schedule was first stored
+    next_fire_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime(), nullable=True, index=True))
+    last_fire_at: datetime | None = _time()
+    last_run_id: str | None = Field(default=None, sa_column=Column(String(36), nullable=True))  # it may be gone
+    last_skipped_at: datetime | None = _time()
+    last_skipped_reason: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
+
+
+class WorkflowVersionRow(Table, table=True):
+    """A stored workflow as it was put, byte for byte. Deleted with it."""
+
+    __tablename__ = "workflow_versions"
+
+    name: str = Field(sa_column=Column(String(63), primary_key=True))  # no foreign key: rows of `workflows` are never deleted
+    version: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    created_at: datetime = _time(nullable=False)
 
 
 class LogRow(Table, table=True):

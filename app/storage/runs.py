@@ -6,18 +6,28 @@ Statements are constants, so that the writer makes one executemany of the change
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, literal, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select
 from sqlmodel import Session, col
 
 from app.domain.errors import RunGone
 from app.domain.events import EventType, RunEvent
-from app.domain.phases import RunPhase
-from app.storage.models import AttemptRow, DocumentRow, EventRow, LogBlockRow, LogRow, RunRow, TaskRow, table_of
+from app.domain.phases import Phase
+from app.storage.intents import Request, list_run_intents
+from app.storage.models import (
+    AttemptRow,
+    DocumentRow,
+    EventRow,
+    LogBlockRow,
+    LogRow,
+    RunRow,
+    TaskRow,
+    table_of,
+)
 from app.storage.writer import INSERT_EVENT
 
 RUNS, TASKS, ATTEMPTS, EVENTS = table_of(RunRow), table_of(TaskRow), table_of(AttemptRow), table_of(EventRow)
@@ -41,12 +51,16 @@ UPDATE_RUN = (
 TOUCH_RUN = RUNS.update().where(RUNS.c.id == bindparam("b_run_id")).values(version=RUNS.c.version + 1)
 
 #: Parameters: `b_run_id`, `b_name` and these columns.
-TASK_COLUMNS = ("phase", "reason", "message", "outputs", "started_at", "finished_at", "retry_at")
+TASK_COLUMNS = (
+    "phase", "reason", "message", "values", "outputs", "attempts_before", "started_at", "finished_at", "retry_at",
+)  # fmt: skip
 UPDATE_TASK = (
     TASKS.update()
     .where(TASKS.c.run_id == bindparam("b_run_id"), TASKS.c.name == bindparam("b_name"))
     .values({name: bindparam(name) for name in TASK_COLUMNS})
 )
+#: A fan-out's row goes when those of its items come. Parameters: `b_run_id`, `b_name`.
+DELETE_TASK = TASKS.delete().where(TASKS.c.run_id == bindparam("b_run_id"), TASKS.c.name == bindparam("b_name"))
 
 #: Parameters: `b_run_id`, `b_task`, `b_attempt` and these columns.
 ATTEMPT_COLUMNS = (
@@ -61,6 +75,40 @@ UPDATE_ATTEMPT = (
     )
     .values({name: bindparam(name) for name in ATTEMPT_COLUMNS})
 )
+
+
+def task_row(
+    run_id: str,
+    name: str,
+    position: int,
+    depends_on: Sequence[str],
+    *,
+    foreach_task: str | None = None,
+    foreach_index: int | None = None,
+    item: Any = None,
+    phase: Phase = Phase.PENDING,
+    reason: str = "",
+    message: str = "",
+) -> dict[str, Any]:
+    """Parameters of INSERT_TASK, of a task that nothing has happened to yet. All rows name the same columns."""
+    return {
+        "run_id": run_id,
+        "name": name,
+        "position": position,
+        "foreach_task": foreach_task,
+        "foreach_index": foreach_index,
+        "depends_on": list(depends_on),
+        "phase": phase.value,
+        "reason": reason,
+        "message": message,
+        "item": item,
+        "values": None,
+        "outputs": None,
+        "attempts_before": 0,
+        "started_at": None,
+        "finished_at": None,
+        "retry_at": None,
+    }
 
 
 def event_row(event: RunEvent) -> dict[str, Any]:
@@ -81,7 +129,9 @@ class StoredRun:
     document: bytes
     tasks: Sequence[TaskRow]
     attempts: Sequence[AttemptRow]
-    open_logs: frozenset[tuple[str, int]]  #: task and attempt of each log of main that was begun and is not sealed
+    #: Of each attempt that is not settled (task and number): its containers' logs that were begun, and whether each is sealed.
+    logs: Mapping[tuple[str, int], Mapping[str, bool]]
+    intents: Sequence[Request]  #: asked by users, not done yet
 
 
 def load_run(session: Session, run_id: str) -> StoredRun:
@@ -95,8 +145,23 @@ def load_run(session: Session, run_id: str) -> StoredRun:
         document=document.body,
         tasks=list_tasks(session, run_id),
         attempts=list_attempts(session, run_id),
-        open_logs=frozenset((log.task, log.attempt) for log in list_main_logs(session, run_id) if not log.sealed),
+        logs=_logs_of_unsettled(session, run_id),
+        intents=list_run_intents(session, run_id),
     )
+
+
+def _logs_of_unsettled(session: Session, run_id: str) -> dict[tuple[str, int], dict[str, bool]]:
+    logs = table_of(LogRow)
+    over = [phase.value for phase in Phase if phase.is_over]
+    settled = and_(ATTEMPTS.c.phase.in_(over), ATTEMPTS.c.log_sealed, ATTEMPTS.c.pod_deleted)
+    of_attempt = and_(
+        ATTEMPTS.c.run_id == logs.c.run_id, ATTEMPTS.c.task == logs.c.task, ATTEMPTS.c.attempt == logs.c.attempt
+    )  # fmt: skip
+    statement = select(logs.c.task, logs.c.attempt, logs.c.container, logs.c.sealed).join(ATTEMPTS, of_attempt)
+    found: dict[tuple[str, int], dict[str, bool]] = {}
+    for row in session.execute(statement.where(logs.c.run_id == run_id, ~settled)):
+        found.setdefault((row.task, row.attempt), {})[row.container] = row.sealed
+    return found
 
 
 def find_run(session: Session, run_id: str) -> RunRow | None:
@@ -181,13 +246,21 @@ def list_tasks(
     if phases:
         statement = statement.where(col(TaskRow.phase).in_(phases))
     if foreach is not None:
-        statement = statement.where(col(TaskRow.foreach_task) == foreach)
+        # Until its items are known, and for good if there are none, a fan-out is one row of its own name.
+        statement = statement.where(or_(col(TaskRow.foreach_task) == foreach, col(TaskRow.name) == foreach))
     return session.scalars(statement.limit(limit)).all()
 
 
 def find_task(session: Session, run_id: str, task: str) -> TaskRow | None:
     """One task of a run, None if there is none."""
     return session.get(TaskRow, (run_id, task))
+
+
+def list_task_names(session: Session, run_id: str) -> Sequence[str]:
+    """The names of a run's tasks, of each item and of each task of the document, in document order."""
+    statement = select(TASKS.c.name, TASKS.c.foreach_task).where(TASKS.c.run_id == run_id)
+    rows = session.execute(statement.order_by(TASKS.c.position, TASKS.c.foreach_index))
+    return list(dict.fromkeys(name for row in rows for name in (row.foreach_task, row.name) if name is not None))
 
 
 def list_attempts(session: Session, run_id: str, tasks: Sequence[str] | None = None) -> Sequence[AttemptRow]:
@@ -232,26 +305,6 @@ def last_event_id(session: Session) -> int:
 def list_runs_by_id(session: Session, run_ids: Sequence[str]) -> Sequence[RunRow]:
     """The runs of these ids, in no order; those that are gone are left out."""
     return session.scalars(select(RunRow).where(col(RunRow.id).in_(run_ids))).all()
-
-
-def request_cancel(connection: Connection, run_id: str, now: datetime, reason: str, *, force: bool) -> bool:
-    """Write the intent to cancel; the run's owner does it. False if there was nothing new to ask, or the run is over.
-
-    Asked again with `force`, an earlier intent becomes a forced one.
-    """
-    over = [phase.value for phase in RunPhase if phase.is_over]
-    fresh = RUNS.c.cancel_requested_at.is_(None)
-    unforced = RUNS.c.cancel_force.is_(False)
-    changed = connection.execute(
-        update(RUNS)
-        .where(RUNS.c.id == run_id, RUNS.c.phase.not_in(over), (fresh | unforced) if force else fresh)
-        .values(
-            cancel_requested_at=func.coalesce(RUNS.c.cancel_requested_at, literal(now, RUNS.c.created_at.type)),
-            cancel_reason=reason,
-            cancel_force=force,
-        )
-    )
-    return changed.rowcount > 0
 
 
 def delete_run(connection: Connection, run_id: str) -> list[str] | None:

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Executable, Insert, bindparam, select, text
 
 from app.domain.errors import OwnershipLost
 from app.storage.broker import Broker
-from app.storage.errors import is_outage
+from app.storage.errors import is_deadlock, is_outage
 from app.storage.models import EventRow, RunRow, table_of
 from app.storage.notifications import notify
 
@@ -30,6 +30,10 @@ QUEUE_LIMIT = 4096
 #: One batch holds at most this many changes, so that an urgent one does not stand behind thousands.
 BATCH_LIMIT = 512
 
+#: So many rows go to the database at a time: PostgreSQL's are made ready in the event loop, which others need too.
+ROWS_LIMIT = 500
+#: A change that stood in a deadlock alone is tried so often: the other one has gone on meanwhile.
+DEADLOCK_TRIES = 5
 #: Fences that are remembered as broken: by then their owner has been told, and has taken a new epoch.
 BROKEN_LIMIT = 4096
 
@@ -137,7 +141,7 @@ class Writer:
             elif self._closing:
                 return
 
-    async def _commit(self, batch: list[_Waiting]) -> None:
+    async def _commit(self, batch: list[_Waiting], tries: int = 1) -> None:
         batch = [waiting for waiting in batch if not self._is_broken(waiting)]
         if not batch:
             return
@@ -146,7 +150,10 @@ class Writer:
         try:
             outcomes = await self._database.write(lambda connection: _apply(connection, [w.change for w in batch]))
         except Exception as error:  # noqa: BLE001 - each waiter gets what its own change ended with
-            if len(batch) == 1 or is_outage(error):
+            if is_deadlock(error) and tries < DEADLOCK_TRIES:
+                for waiting in batch:
+                    await self._commit([waiting], tries + 1)
+            elif len(batch) == 1 or is_outage(error):
                 for waiting in batch:
                     self._fail(waiting, error)
             else:
@@ -201,7 +208,7 @@ def _apply(connection: Connection, changes: Sequence[Change]) -> list[Any]:
             (inserts if isinstance(statement, Insert) else others).setdefault(statement, []).append(parameters)
     history = inserts.pop(INSERT_EVENT, None)
     for statement, rows in (*inserts.items(), *others.items()):  # a row that a later change updates must be there
-        connection.execute(statement, rows)
+        _execute(connection, statement, rows)
     outcomes: list[Any] = []
     for change in changes:
         if change.fence and change.fence in stale:
@@ -211,10 +218,15 @@ def _apply(connection: Connection, changes: Sequence[Change]) -> list[Any]:
     if history:  # last: on PostgreSQL the lock is held from here to the commit
         if connection.dialect.name == "postgresql":
             connection.execute(_HISTORY_LOCK)
-        connection.execute(INSERT_EVENT, history)
+        _execute(connection, INSERT_EVENT, history)
     if connection.dialect.name == "postgresql":
         notify(connection, {topic for change in kept for topic in change.topics})
     return outcomes
+
+
+def _execute(connection: Connection, statement: Executable, rows: Sequence[Parameters]) -> None:
+    for start in range(0, len(rows), ROWS_LIMIT):
+        connection.execute(statement, rows[start : start + ROWS_LIMIT])
 
 
 def _stale_fences(connection: Connection, changes: Sequence[Change]) -> set[tuple[str, int]]:

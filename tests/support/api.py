@@ -59,9 +59,16 @@ class Api:
     def __init__(self, url: str, http: httpx.AsyncClient) -> None:
         self.url, self.http = url, http
 
-    async def submit(self, workflow: Json, *, key: str | None = None, labels: dict[str, str] | None = None) -> str:
-        """Post a workflow and return the run's id."""
-        body: Json = {"workflow": workflow} | ({"labels": labels} if labels else {})
+    async def submit(
+        self,
+        workflow: Json | str,
+        *,
+        key: str | None = None,
+        labels: dict[str, str] | None = None,
+        params: Json | None = None,
+    ) -> str:
+        """Post a workflow, or the name of a stored one, and return the run's id."""
+        body: Json = {"workflow": workflow} | ({"labels": labels} if labels else {}) | ({"params": params} if params else {})
         answer = await self.http.post("/runs", json=body, headers={"Idempotency-Key": key} if key else {})
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
@@ -192,6 +199,46 @@ class Api:
     async def cancel(self, run_id: str, **body: Any) -> httpx.Response:
         """Cancel the run."""
         return await self.http.post(f"/runs/{run_id}/cancel", json=body)
+
+    async def ask(self, path: str, **body: Any) -> Json:
+        """Post something that is new, so the answer is 202 with the run."""
+        answer = await self.http.post(path, json=body)
+        assert answer.status_code == 202, f"{path}: {answer.status_code} {answer.text}"
+        run: Json = answer.json()
+        return run
+
+    async def retry(self, run_id: str, *tasks: str) -> Json:
+        """Retry what failed, or these tasks."""
+        return await self.ask(f"/runs/{run_id}/retry", **({"tasks": list(tasks)} if tasks else {}))
+
+    async def approve(self, run_id: str, task: str, comment: str = "") -> Json:
+        """Approve what the task waits for, once it waits."""
+        await self.task_when(run_id, task, phase="Running", reason="WaitingForApproval")
+        return await self.ask(f"/runs/{run_id}/tasks/{task}/approve", comment=comment)
+
+    async def put_workflow(self, document: Json) -> Json:
+        """Store a workflow under its name."""
+        answer = await self.http.put(f"/workflows/{document['name']}", json=document)
+        assert answer.status_code in (200, 201), answer.text
+        stored: Json = answer.json()
+        return stored
+
+    async def run_when(self, run_id: str, *, seconds: float = RUN_SECONDS, **wanted: Any) -> Json:
+        """The run without its tasks, once it has the values that are wanted: waited for by its ETag."""
+        run: Json = {}
+        tag = '""'
+        try:
+            async with asyncio.timeout(seconds):
+                while not wanted.items() <= run.items():
+                    answer = await self.http.get(
+                        f"/runs/{run_id}", params={"wait": 30} if run else None, headers={"If-None-Match": tag}
+                    )
+                    assert answer.status_code in (200, 304), answer.text
+                    if answer.status_code == 200:
+                        run, tag = answer.json(), answer.headers["ETag"]
+        except TimeoutError:
+            raise AssertionError(f"not {wanted} after {seconds} s: {await self.describe(run_id)}") from None
+        return run
 
 
 def _log_path(run_id: str, task: str | None) -> str:

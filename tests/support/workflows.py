@@ -30,6 +30,18 @@ def fake(name: str, seconds: float = 0, exit_code: int = 0, **keys: Any) -> Json
     }
 
 
+def approval(name: str, **keys: Any) -> Json:
+    """A task that waits for somebody's answer."""
+    about = {key: keys.pop(key) for key in ("timeout_seconds", "on_timeout") if key in keys}
+    return {"name": name, "approval": {"message": f"Go on with {name}?", **about}, **keys}
+
+
+def put_out(**values: Any) -> str:
+    """A line of sh that writes these outputs; values are put in as they stand."""
+    pairs = ", ".join(f'\\"{key}\\": {value}' for key, value in values.items())
+    return f'echo "{{{pairs}}}" > "$PODRUN_OUTPUTS"'
+
+
 def workflow(*tasks: Json, name: str = "test", **keys: Any) -> Json:
     """A workflow of these tasks."""
     return {"name": name, "tasks": list(tasks), **keys}

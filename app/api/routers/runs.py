@@ -16,10 +16,10 @@ from starlette.responses import Response
 from app.api.answers import documented, json_answer, json_body, page_answer
 from app.api.requests import Cursor, Limit, RunId, matches_etag, read_json_body
 from app.api.schemas import Run, RunList
-from app.api.services import ContextDep
-from app.domain.label_selector import parse_label_selector
+from app.api.services import Context, ContextDep
+from app.domain.kubernetes.label_selector import parse_label_selector
 from app.domain.phases import RunPhase
-from app.runs.documents import read_cancel
+from app.runs.actions import read_cancel, read_nothing, read_retry
 from app.runs.history import RunFilter
 from app.runs.submit import read_idempotency_key
 from app.runs.views import run_etag, run_view
@@ -79,7 +79,7 @@ WantedRuns = Annotated[RunFilter, Depends(run_filter)]
         Run, 400, 409, 410, 413, 415, 422, status=201, description="The run, committed before the answer.",
         headers={"Location": "The run.", "Idempotency-Replayed": "`true`: the key had made this run before."},
     ),
-    openapi_extra=json_body("Submission", "The workflow, and labels for this run."),
+    openapi_extra=json_body("Submission", "The workflow, values for its params, and labels for this run."),
 )  # fmt: skip
 async def submit(
     request: Request,
@@ -195,6 +195,58 @@ async def cancel(request: Request, context: ContextDep, run_id: RunId) -> Respon
     """Running and waiting tasks become Cancelled, their pods are deleted with their grace period."""
     asked = read_cancel(await read_json_body(request, may_be_empty=True))
     run, is_new = await context.services.runs.cancel(run_id, asked)
+    return json_answer(run.body, HTTPStatus.ACCEPTED if is_new else HTTPStatus.OK, {"ETag": run.etag})
+
+
+@router.post(
+    "/runs/{run_id}/retry",
+    status_code=HTTPStatus.ACCEPTED,
+    summary="Run again what failed",
+    responses=documented(Run, 400, 404, 409, 413, 415, 422, status=202, description="The run: it is not finished any more."),
+    openapi_extra=json_body("Retry", "Which tasks; left out: those that failed.", required=False),
+)
+async def retry(request: Request, context: ContextDep, run_id: RunId) -> Response:
+    """Failed tasks and what is downstream of them, in the same run, as new attempts with their whole `retries` again.
+
+    Tasks that succeeded stay as they are, and so do the logs of earlier attempts. Of a run that is not finished: 409; of one in
+    which nothing failed, where no task is named: 409.
+    """
+    tasks = read_retry(await read_json_body(request, may_be_empty=True))
+    run = await context.services.runs.retry(run_id, tasks)
+    return json_answer(run.body, HTTPStatus.ACCEPTED, {"ETag": run.etag})
+
+
+@router.post(
+    "/runs/{run_id}/suspend",
+    status_code=HTTPStatus.ACCEPTED,
+    summary="Suspend a run",
+    responses={
+        200: {"description": "It is suspended already, or it is over: it is unchanged.", "model": Run},
+        **documented(Run, 400, 404, 413, 415, 422, status=202, description="The run; nothing new of it starts."),
+    },
+)
+async def suspend(request: Request, context: ContextDep, run_id: RunId) -> Response:
+    """Nothing new starts until it is resumed; what runs goes on."""
+    return await _set_suspended(request, context, run_id, suspended=True)
+
+
+@router.post(
+    "/runs/{run_id}/resume",
+    status_code=HTTPStatus.ACCEPTED,
+    summary="Resume a run",
+    responses={
+        200: {"description": "It is not suspended, or it is over: it is unchanged.", "model": Run},
+        **documented(Run, 400, 404, 413, 415, 422, status=202, description="The run; it goes on."),
+    },
+)
+async def resume(request: Request, context: ContextDep, run_id: RunId) -> Response:
+    """Let a suspended run go on."""
+    return await _set_suspended(request, context, run_id, suspended=False)
+
+
+async def _set_suspended(request: Request, context: Context, run_id: str, *, suspended: bool) -> Response:
+    read_nothing(await read_json_body(request, may_be_empty=True))
+    run, is_new = await context.services.runs.set_suspended(run_id, suspended=suspended)
     return json_answer(run.body, HTTPStatus.ACCEPTED if is_new else HTTPStatus.OK, {"ETag": run.etag})
 
 

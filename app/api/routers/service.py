@@ -18,7 +18,7 @@ from app.api.problems import Kind, declare, problem_response
 from app.api.requests import MAX_BODY_BYTES
 from app.api.schemas import Info
 from app.api.services import Check, ContextDep
-from app.domain.field_types import MAX_TASKS
+from app.domain.workflow.task_checks import MAX_TASKS
 from app.settings import Settings
 
 CHECK_SECONDS = 3.0

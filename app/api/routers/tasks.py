@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.api.answers import documented, json_answer, page_answer
-from app.api.requests import Cursor, Limit, RunId, TaskName
-from app.api.schemas import TaskList, TaskRun
-from app.api.services import ContextDep
+from app.api.answers import documented, json_answer, json_body, page_answer
+from app.api.requests import Cursor, Limit, RunId, TaskName, read_json_body
+from app.api.schemas import Run, TaskList, TaskRun
+from app.api.services import Context, ContextDep
 from app.domain.phases import Phase
+from app.runs.actions import read_comment
 
 router = APIRouter(tags=["tasks"])
 
@@ -24,7 +26,11 @@ async def list_tasks(
     run_id: RunId,
     phase: Annotated[list[Phase] | None, Query(description="One of these phases (repeatable).")] = None,
     foreach: Annotated[
-        str | None, Query(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", description="Only this task's items.")
+        str | None,
+        Query(
+            pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+            description="Only this task's items; until they are known its own row.",
+        ),
     ] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
@@ -40,3 +46,33 @@ async def list_tasks(
 async def get_task(context: ContextDep, run_id: RunId, task: TaskName) -> Response:
     """A task of a run, with its attempts."""
     return json_answer(await context.services.runs.get_task(run_id, task))
+
+
+@router.post(
+    "/runs/{run_id}/tasks/{task}/approve",
+    status_code=HTTPStatus.ACCEPTED,
+    summary="Approve",
+    responses=documented(Run, 400, 404, 409, 413, 415, 422, status=202, description="The run; the task is about to succeed."),
+    openapi_extra=json_body("Answer", "Why.", required=False),
+)
+async def approve(request: Request, context: ContextDep, run_id: RunId, task: TaskName) -> Response:
+    """Approve what a task waits for. Where it does not wait (its reason is not `WaitingForApproval`), or has an answer: 409."""
+    return await _answer(request, context, run_id, task, approved=True)
+
+
+@router.post(
+    "/runs/{run_id}/tasks/{task}/reject",
+    status_code=HTTPStatus.ACCEPTED,
+    summary="Reject",
+    responses=documented(Run, 400, 404, 409, 413, 415, 422, status=202, description="The run; the task is about to fail."),
+    openapi_extra=json_body("Answer", "Why.", required=False),
+)
+async def reject(request: Request, context: ContextDep, run_id: RunId, task: TaskName) -> Response:
+    """Reject what a task waits for: it fails. Where it does not wait, or has an answer: 409."""
+    return await _answer(request, context, run_id, task, approved=False)
+
+
+async def _answer(request: Request, context: Context, run_id: str, task: str, *, approved: bool) -> Response:
+    comment = read_comment(await read_json_body(request, may_be_empty=True))
+    run = await context.services.runs.answer_approval(run_id, task, approved=approved, comment=comment)
+    return json_answer(run.body, HTTPStatus.ACCEPTED, {"ETag": run.etag})

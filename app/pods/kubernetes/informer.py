@@ -9,7 +9,7 @@ from dataclasses import replace
 import msgspec
 import structlog
 
-from app.domain.labels import MANAGED_BY
+from app.domain.kubernetes.labels import MANAGED_BY
 from app.pods.kubernetes.client import ApiClient
 from app.pods.kubernetes.listwatch import ListWatch, Timing
 from app.pods.kubernetes.objects import decode_event, decode_pod, parse_version, to_pod_event

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from app.domain.errors import Fault
+from app.domain.kubernetes.object_checks import is_templated
+from app.domain.pods import MAIN
 from app.pods.port import Manifest
 
 _REFUSED = ("env_from", "secrets", "init_containers", "sidecars", "volumes", "volume_mounts", "pod")
 
-#: In the manifest → the task's key, as its author knows it.
+#: In the manifest → the task's key, as its author knows it: taken, and remarked on.
 _POD_FIELDS = {
     "nodeSelector": "node_selector",
     "tolerations": "tolerations",
@@ -25,6 +27,20 @@ _CONTAINER_FIELDS = {
     "resources": "resources",
     "securityContext": "security_context",
 }
+#: In the manifest, and honoured, or without a meaning here.
+_HONOURED_OF_POD = frozenset(
+    {
+        "activeDeadlineSeconds",
+        "automountServiceAccountToken",
+        "containers",
+        "enableServiceLinks",
+        "restartPolicy",
+        "terminationGracePeriodSeconds",
+    }
+)
+_HONOURED_OF_MAIN = frozenset(
+    {"args", "command", "env", "image", "name", "terminationMessagePath", "terminationMessagePolicy", "workingDir"}
+)
 _OWN_LABELS = ("podrun.dev/", "app.kubernetes.io/managed-by")
 
 
@@ -54,18 +70,37 @@ def find_refused(document: Mapping[str, Any]) -> list[Fault]:
 
 def _faults_of(pointer: str, task: Mapping[str, Any]) -> Iterator[Fault]:
     for key, value in task.items():
-        if key in _REFUSED and value:
+        if key in _REFUSED and value and not is_templated(value):
             yield Fault(f"{pointer}/{key}", f"local pods have no {key}: take it away, or run this on Kubernetes")
         if key == "env" and isinstance(value, list):
             for index, item in enumerate(value):
-                if isinstance(item, Mapping) and item.get("valueFrom") is not None:
+                source = item.get("valueFrom") if isinstance(item, Mapping) else None
+                if source is not None and not is_templated(source):
                     yield Fault(f"{pointer}/env/{index}/valueFrom", "local pods have no values from elsewhere: give a value")
+
+
+def find_unsupported(manifest: Manifest) -> str | None:
+    """Why a pod can't be run here as it is, None if it can. Expressions may bring in what a document did not show."""
+    pod = manifest["spec"]
+    main = next((container for container in pod["containers"] if container["name"] == MAIN), None)
+    others = [c["name"] for part in ("initContainers", "containers") for c in pod.get(part) or () if c["name"] != MAIN]
+    if main is None or others:
+        return f"a local pod has the one container {MAIN!r}" + (f", this one also has {', '.join(others)}" if others else "")
+    for owner, known in ((pod, {*_HONOURED_OF_POD, *_POD_FIELDS}), (main, {*_HONOURED_OF_MAIN, *_CONTAINER_FIELDS})):
+        if unknown := sorted(key for key in owner if key not in known and owner[key]):
+            return f"local pods have no {', '.join(unknown)}: take it away, or run this on Kubernetes"
+    if not main.get("command"):
+        return "local pods need a command: the image and its own command are not used"
+    for item in main.get("env") or ():
+        if item.get("valueFrom") is not None:
+            return f"env {item['name']!r}: local pods have no values from elsewhere (valueFrom): give a value"
+    return None
 
 
 def make_remarks(manifest: Manifest) -> list[str]:
     """Sentences on what a pod asks for and does not get here."""
     metadata, pod = manifest["metadata"], manifest["spec"]
-    main = pod["containers"][0]
+    main = next(container for container in pod["containers"] if container["name"] == MAIN)
     ignored = [name for field, name in _CONTAINER_FIELDS.items() if main.get(field)]
     ignored += [name for field, name in _POD_FIELDS.items() if pod.get(field)]
     if any(not key.startswith(_OWN_LABELS) for key in metadata.get("labels") or ()):

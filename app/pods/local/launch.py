@@ -11,6 +11,7 @@ from typing import Any
 from app.domain.errors import PodRefused
 from app.domain.pods import MAIN, AttemptKey
 from app.pods.local import folders
+from app.pods.local.honour import find_unsupported
 from app.pods.manifest import ATTEMPT_LABEL, RUN_LABEL, TASK_LABEL
 
 DEFAULT_GRACE_SECONDS = 30  #: Kubernetes' own default
@@ -42,15 +43,12 @@ def build_spec(manifest: Mapping[str, Any], uid: str, folder: Path, created_ns: 
     `folder` is where the pod will be, absolute; `created_ns` is now, in nanoseconds since 1970.
 
     Raises:
-        PodRefused: it has no command, a value from somewhere else, or a second container.
+        PodRefused: it needs a real container; see `honour`.
     """
+    if reason := find_unsupported(manifest):
+        raise PodRefused("NotSupportedLocally", reason)
     pod = manifest["spec"]
-    others = [c["name"] for part in ("initContainers", "containers") for c in pod.get(part) or () if c["name"] != MAIN]
-    main = next((c for c in pod["containers"] if c["name"] == MAIN), None)
-    if main is None or others:
-        raise PodRefused("Invalid", f"a local pod has the one container {MAIN!r}, this one also has {others}")
-    if not main.get("command"):
-        raise PodRefused("Invalid", "a local pod needs a command: its image is not used")
+    main = next(container for container in pod["containers"] if container["name"] == MAIN)
     return {
         "uid": uid,
         "created_ns": created_ns,
@@ -79,8 +77,6 @@ def _build_launch(main: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 def _build_env(main: Mapping[str, Any], folder: Path) -> dict[str, str]:
     env: dict[str, str] = {}
     for item in main.get("env") or ():
-        if "valueFrom" in item:
-            raise PodRefused("Invalid", f"env {item['name']!r}: a local pod has no values from elsewhere (valueFrom)")
         env[item["name"]] = expand(item.get("value") or "", env)
         if item["name"] == "PODRUN_OUTPUTS":
             env["PODRUN_OUTPUTS"] = str(folder / folders.OUTPUTS)

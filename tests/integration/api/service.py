@@ -19,13 +19,14 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from app.api.app import create_api
 from app.api.services import Check, Services
-from app.domain.errors import Fault
+from app.domain.errors import ExpressionFailed, Fault
 from app.domain.events import EventType, RunEvent
 from app.domain.logs import LogBlock, LogGap, LogKey
 from app.logs.reader import LogReader
 from app.logs.store import LogStore
 from app.runs.logs import Reader, RunLogs
 from app.runs.service import Runs
+from app.runs.workflows import StoredWorkflows
 from app.settings import Settings
 from app.storage.broker import RUNS, Broker, run_topic
 from app.storage.database import Database, open_database
@@ -62,6 +63,21 @@ class FakePods:
         tasks = document.get("tasks")
         named = [one.get("name") if isinstance(one, dict) else None for one in tasks] if isinstance(tasks, list) else []
         return [Fault(f"/tasks/{i}/name", "is refused here") for i, name in enumerate(named) if name == "refused"]
+
+
+class FakeEvaluator:
+    """Knows the expressions `params.NAME`; no other has a value."""
+
+    async def evaluate(
+        self, sources: Sequence[str], context: Mapping[str, Any], items: Sequence[Any] | None = None
+    ) -> list[dict[str, Any] | ExpressionFailed]:
+        if items is not None:
+            return [(await self.evaluate(sources, {"params": {**context["params"], "item": item}}))[0] for item in items]
+        params = context["params"]
+        names = {source: source.removeprefix("params.") for source in sources}
+        if missing := [source for source, name in names.items() if name not in params]:
+            return [ExpressionFailed(f"{missing[0]}: no such key")]
+        return [{source: params[name] for source, name in names.items()}]
 
 
 @dataclass
@@ -110,10 +126,10 @@ class Service:
         rows = [(UPDATE_RUN, {"run_id": run_id, **values}), *insert_events(events)]
         await self.writer.commit(Change(rows=rows, topics=[run_topic(run_id), RUNS]))
 
-    async def move_task(self, run_id: str, name: str, phase: str) -> None:
+    async def move_task(self, run_id: str, name: str, phase: str, **columns: Any) -> None:
         row = await self.database.read(lambda session: find_task(session, run_id, name))
         assert row is not None
-        values = {column: getattr(row, column) for column in TASK_COLUMNS} | {"phase": phase}
+        values = {column: getattr(row, column) for column in TASK_COLUMNS} | {"phase": phase} | columns
         await self.writer.commit(
             Change(rows=[(UPDATE_TASK, {"b_run_id": run_id, "b_name": name, **values})], topics=[run_topic(run_id)])
         )
@@ -199,11 +215,16 @@ async def running(
             async def services() -> AsyncIterator[Services]:
                 pods = FakePods()
                 runs = Runs(
-                    database=database, writer=writer, broker=broker, pods=pods, log_objects=log_store, admission=admission
-                )
+                    database=database, writer=writer, broker=broker, pods=pods, log_objects=log_store,
+                    evaluator=FakeEvaluator(), admission=admission,
+                )  # fmt: skip
                 logs = RunLogs(database, broker, reader or LogReader(log_rows, log_store))
+                stored = StoredWorkflows(
+                    database=database, writer=writer, pods=pods, evaluator=FakeEvaluator(), instance="test"
+                )
                 yield Services(
-                    runs=runs, logs=logs, pods=pods, instance="test", database_kind=database.url.get_backend_name(),
+                    runs=runs, logs=logs, workflows=stored, pods=pods, instance="test",
+                    database_kind=database.url.get_backend_name(),
                     checks=checks or {},
                 )  # fmt: skip
 

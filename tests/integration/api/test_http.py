@@ -36,7 +36,7 @@ class BrokenReader:
     ("method", "path", "status", "allow"),
     [
         ("GET", "/nothing", 404, None), ("GET", "/runs/", 404, None), ("PUT", "/runs", 405, "GET, POST"),
-        ("PATCH", "/runs/x", 405, "DELETE, GET"), ("GET", "/workflows/validate", 405, "POST"), ("GET", "/runs/x", 404, None),
+        ("PATCH", "/runs/x", 405, "DELETE, GET"), ("GET", "/workflows/validate", 404, None), ("GET", "/runs/x", 404, None),
         ("DELETE", "/runs/01a204f4-0976-7652-9c29-425ace738bed", 404, None), ("GET", "/runs/%00", 404, None),
     ],
 )  # fmt: skip

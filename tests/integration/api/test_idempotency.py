@@ -15,7 +15,7 @@ from app.runs.submit import Submitter
 from app.storage.idempotency import KEPT_FOR
 from app.storage.models import IdempotencyKeyRow, table_of
 from app.storage.writer import Change
-from tests.integration.api.service import HELLO, FakePods, running
+from tests.integration.api.service import HELLO, FakeEvaluator, FakePods, running
 
 KEYS = table_of(IdempotencyKeyRow)
 
@@ -125,7 +125,7 @@ async def test_idempotency__the_database_was_away__old_keys_are_forgotten_with_t
 
 async def test_idempotency__a_request_is_cancelled_while_it_is_committed__the_same_again_is_its_run(tmp_path: Path) -> None:
     async with running(tmp_path) as service:
-        submitter = Submitter(service.database, service.writer, FakePods(), None)
+        submitter = Submitter(service.database, service.writer, FakePods(), FakeEvaluator(), None)
         body = json.dumps({"workflow": HELLO}).encode()
         commit, queued = service.writer.commit, asyncio.Event()
 

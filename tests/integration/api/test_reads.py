@@ -15,7 +15,7 @@ from sqlmodel import Session
 from app.runs.history import PACE_SECONDS, History
 from app.runs.service import Runs
 from app.storage.database import Database
-from tests.integration.api.service import FakePods, running
+from tests.integration.api.service import FakeEvaluator, FakePods, running
 
 
 class CountingDatabase:
@@ -38,8 +38,9 @@ async def test_wait__many_wait_for_one_run__they_share_their_reads(tmp_path: Pat
         run = await service.submit()
         database = CountingDatabase(service.database)
         runs = Runs(
-            database=database, writer=service.writer, broker=service.broker, pods=FakePods(), log_objects=service.log_store
-        )
+            database=database, writer=service.writer, broker=service.broker, pods=FakePods(), log_objects=service.log_store,
+            evaluator=FakeEvaluator(),
+        )  # fmt: skip
         async with asyncio.timeout(20), asyncio.TaskGroup() as group:
             polls = [
                 group.create_task(

@@ -21,15 +21,17 @@ from app.executor.launcher import Launcher
 from app.executor.lease import Lease
 from app.executor.run_actor import Environment
 from app.executor.slots import Slots
+from app.expressions.evaluator import Evaluator
 from app.logs.collector import LogCollector
 from app.logs.store import LogStore
 from app.storage import migrate
 from app.storage.broker import INTENTS, Broker, run_topic
 from app.storage.database import Database, open_database
 from app.storage.executors import claim_runs
+from app.storage.intents import request_cancel
 from app.storage.logs import LogRows
 from app.storage.models import RunRow, table_of
-from app.storage.runs import find_run, list_attempts, list_events, list_tasks, request_cancel
+from app.storage.runs import find_run, list_attempts, list_events, list_tasks
 from app.storage.writer import Change, Writer
 from tests.integration.storage.rows import NOW, new_run, run_row
 from tests.support.fake_pods import FakePods
@@ -55,7 +57,7 @@ class Bench:
             environment = Environment(
                 database=self.database, writer=self.writer, backend=self.pods, launcher=launcher, slots=Slots(slots),
                 collector=LogCollector(self.pods, rows, store), clock=Clock(), instance="i",
-                default_namespace="default",
+                evaluator=Evaluator(), broker=self.broker, namespaces=("default",),
             )  # fmt: skip
             executor = Executor(lease, environment, self.broker, is_alone=False)
             self.pods.listen(executor)

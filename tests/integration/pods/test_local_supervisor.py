@@ -256,10 +256,21 @@ async def test_create__a_hundred_at_once__all_end_and_their_ends_are_seen(enter_
             assert (await bench.seen.wait_for_end(creation.result().uid)).exit_code == number % 7
 
 
-async def test_create__without_a_command__refused(enter_backend):
+@pytest.mark.parametrize(
+    ("command", "keys", "message"),
+    [
+        ([], {}, "need a command"),
+        (["true"], {"pod": {"volumes": [{"name": "v", "emptyDir": {}}]}}, "have no volumes"),
+        (["true"], {"pod": {"initContainers": [{"name": "first", "image": "x"}]}}, "this one also has first"),
+    ],
+)
+async def test_create__what_needs_a_real_container__refused_and_nothing_is_left(enter_backend, command, keys, message):
     async with enter_backend() as bench:
-        with pytest.raises(PodRefused, match="needs a command"):
-            await bench.create(bench.manifest([]))
+        manifest = bench.manifest(command, **keys)
+        with pytest.raises(PodRefused, match=message) as refused:
+            await bench.create(manifest)
+        assert refused.value.reason == "NotSupportedLocally"
+        assert bench.backend.find_pod(manifest["metadata"]["namespace"], manifest["metadata"]["name"]) is None
 
 
 async def test_check__folder_can_not_be_made__a_sentence(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from app.storage.runs import INSERT_DOCUMENT, INSERT_RUN, INSERT_TASK
+from app.storage.runs import INSERT_DOCUMENT, INSERT_RUN, INSERT_TASK, task_row
 from app.storage.writer import Change
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -32,6 +32,11 @@ def run_row(number: int, **values: Any) -> dict[str, Any]:
         "started_at": None,
         "finished_at": None,
         "retried_at": None,
+        "group_key": None,
+        "group_policy": None,
+        "queued_at": None,
+        "scheduled_at": None,
+        "schedule_of": None,
         "cancel_requested_at": None,
         "cancel_reason": "",
         "cancel_force": False,
@@ -43,18 +48,10 @@ def run_row(number: int, **values: Any) -> dict[str, Any]:
 def new_run(number: int, tasks: tuple[str, ...] = ("a",), **values: Any) -> Change:
     """The change that submits such a run."""
     row = run_row(number, **values)
-    task_rows = [
-        {
-            "run_id": row["id"], "name": name, "position": position, "foreach_task": None, "foreach_index": None,
-            "depends_on": [], "phase": "Pending", "reason": "", "message": "", "outputs": None, "started_at": None,
-            "finished_at": None, "retry_at": None,
-        }
-        for position, name in enumerate(tasks)
-    ]  # fmt: skip
     return Change(
         rows=[
             (INSERT_RUN, row),
             (INSERT_DOCUMENT, {"run_id": row["id"], "body": b"{}"}),
-            *((INSERT_TASK, task_row) for task_row in task_rows),
+            *((INSERT_TASK, task_row(row["id"], name, position, ())) for position, name in enumerate(tasks)),
         ]
     )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from app.storage.database import Database
 from app.storage.executors import claim_runs, ensure_instance, list_intents, release_runs, renew_lease
-from app.storage.runs import request_cancel
+from app.storage.intents import request_cancel
 from app.storage.writer import Writer
 from tests.integration.storage.rows import NOW, new_run, run_row
 

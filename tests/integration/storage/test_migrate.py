@@ -5,12 +5,14 @@ import asyncio
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
+from alembic import command
 from app.domain.errors import DatabaseMismatch
 from app.storage import migrate
 from app.storage.database import Database, open_database
 from app.storage.models import Table
+from app.storage.runs import list_tasks
 from app.storage.types import UtcDateTime
 
 
@@ -60,3 +62,35 @@ async def test_open__database_that_is_not_supported__says_what_is(url: str) -> N
     with pytest.raises(ValueError, match="sqlite"):
         async with open_database(url):
             pass
+
+
+async def test_upgrade__first_tables_with_runs__keeps_every_row(database_url: str) -> None:
+    def fill(connection: Connection) -> None:
+        command.upgrade(migrate.config(connection), "0001")
+        connection.execute(
+            text(
+                "INSERT INTO runs (id, workflow, phase, reason, message, is_finished, suspended, params, labels, task_phases,"
+                " version, created_at, cancel_reason, cancel_force, epoch)"
+                " VALUES ('r', 'w', 'Running', '', '', false, false, '{}', '{}', '{}', 1, '2026-01-02 03:04:05', '', false, 1)"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO task_runs (run_id, name, position, depends_on, phase, reason, message)"
+                " VALUES ('r', 'a', 0, '[]', 'Running', '', '')"
+            )
+        )
+        connection.execute(text("INSERT INTO documents (run_id, body) VALUES ('r', '{}')"))
+
+    def count(connection: Connection) -> list[int]:
+        tables = ("runs", "task_runs", "documents")
+        return [connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() for table in tables]
+
+    async with open_database(database_url) as database:
+        await database.write(fill)
+        await database.write(migrate.upgrade_connection)
+        assert await database.write(count) == [1, 1, 1]
+        (task,) = await database.read(lambda session: list_tasks(session, "r"))
+        assert (task.name, task.attempts_before, task.item, task.values) == ("a", 0, None, None)
+        await database.write(lambda connection: command.downgrade(migrate.config(connection), "0001"))
+        assert await database.write(count) == [1, 1, 1]

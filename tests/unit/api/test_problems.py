@@ -19,7 +19,7 @@ from app.domain.errors import Fault
 _INNER = {
     errors.PodrunError, errors.LeaseExpired, errors.DatabaseMismatch, errors.ServiceAlreadyRunning, errors.PodRefused,
     errors.PodDeferred, errors.LogUnavailable, errors.ClusterConfigInvalid, errors.DatabaseUnreachable, errors.AddressUnusable,
-    errors.RunGone,
+    errors.RunGone, errors.ExpressionFailed, errors.InvalidTemplate,
 }  # fmt: skip
 
 

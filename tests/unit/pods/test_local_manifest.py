@@ -53,10 +53,45 @@ def test_build_spec__working_dir__absolute_or_within_the_pods_own(working_dir, e
     assert launch["cwd"].rstrip("/") == expected
 
 
-@pytest.mark.parametrize("main", [{"command": []}, {"env": [{"name": "X", "valueFrom": {}}]}, {"name": "other"}])
-def test_build_spec__what_needs_a_container__refused(main):
-    with pytest.raises(PodRefused):
+@pytest.mark.parametrize(
+    ("main", "message"),
+    [
+        ({"command": []}, "need a command"),
+        ({"env": [{"name": "X", "valueFrom": {"fieldRef": {}}}]}, "env 'X': local pods have no values from elsewhere"),
+        ({"name": "other"}, "one container 'main'"),
+        ({"envFrom": [{"secretRef": {"name": "s"}}]}, "have no envFrom"),
+        ({"volumeMounts": [{"name": "a", "mountPath": "/a"}], "ports": [{"containerPort": 80}]}, "have no ports, volumeMounts"),
+    ],
+)
+def test_build_spec__what_needs_a_container__refused(main, message):
+    with pytest.raises(PodRefused, match=message) as refused:
         build_spec(manifest(**main), "u", Path("/pods/p"), 0)
+    assert refused.value.reason == "NotSupportedLocally"
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"volumes": [{"name": "a", "emptyDir": {}}]}, "have no volumes"),
+        ({"initContainers": [{"name": "first"}]}, "this one also has first"),
+        ({"hostNetwork": True}, "have no hostNetwork"),
+    ],
+)
+def test_build_spec__what_needs_a_pod__refused(part, message):
+    pod = manifest()
+    pod["spec"] |= part
+    with pytest.raises(PodRefused, match=message):
+        build_spec(pod, "u", Path("/pods/p"), 0)
+
+
+def test_find_refused__expressions__wait_until_they_have_values():
+    task = {"name": "a", "image": "x", "command": "${{ params.c }}", "volumes": "${{ params.v }}", "env": "${{ params.e }}"}
+    assert find_refused({"tasks": [task], "on_exit": [{**task, "pod": "${{ params.p }}"}]}) == []
+
+
+def test_find_refused__on_exit__as_other_tasks():
+    task = {"name": "a", "image": "x", "command": ["a"], "volumes": [{"name": "v"}]}
+    assert [fault.pointer for fault in find_refused({"on_exit": [task]})] == ["/on_exit/0/volumes"]
 
 
 def test_read_key__names_that_are_paths__refused():

@@ -7,17 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.labels import label_name_fault
+from app.domain.kubernetes.labels import label_name_fault
 from app.domain.names import pod_name
 from app.domain.pods import AttemptKey
-from app.domain.workflow import Task, parse_workflow
+from app.domain.workflow.document import Task
+from app.domain.workflow.parsing import parse_workflow
 from app.pods.manifest import build_pod
 
 RUN = "01935d5e-7b1a-7c3e-9f00-0123456789ab"
 
 
 def task_of(**keys: Any) -> Task:
-    return parse_workflow({"name": "w", "tasks": [{"name": "build", "image": "python:3", **keys}]}).tasks[0]
+    spec = parse_workflow({"name": "w", "tasks": [{"name": "build", "image": "python:3", **keys}]}).nodes[0].spec
+    assert spec is not None
+    return spec
 
 
 def pod_of(**keys: Any) -> dict[str, Any]:
@@ -139,9 +142,74 @@ def test_build_pod__a_task_with_a_timeout__ends_without_us():
 
 
 def test_build_pod__a_task_without_image__is_refused():
-    task = parse_workflow({"name": "w", "tasks": [{"name": "start"}]}).tasks[0]
+    task = Task(name="start")
     with pytest.raises(ValueError, match="has no image"):
         build_pod(task, key=AttemptKey(RUN, "start", 1), workflow="w", run_labels={}, namespace="n", instance="i")
+
+
+OUR_ENV = ["PODRUN_RUN_ID", "PODRUN_WORKFLOW", "PODRUN_TASK", "PODRUN_ATTEMPT", "PODRUN_OUTPUTS"]
+
+
+def names(items: list[dict[str, Any]]) -> list[str]:
+    return [item["name"] for item in items]
+
+
+def test_build_pod__init_containers_and_sidecars__come_in_order_and_sidecars_always_restart():
+    spec = pod_of(
+        init_containers=[
+            {"name": "a", "image": "x:1"},
+            {"name": "b", "image": "x:1", "env": [{"name": "E", "value": "$(PODRUN_TASK)"}]},
+        ],
+        sidecars=[{"name": "s", "image": "x:1"}],
+    )["spec"]
+    init = spec["initContainers"]
+    assert [(container["name"], container.get("restartPolicy")) for container in init] == [
+        ("a", None),
+        ("b", None),
+        ("s", "Always"),
+    ]
+    assert [names(container["env"]) for container in init] == [OUR_ENV, [*OUR_ENV, "E"], OUR_ENV]
+
+
+def test_build_pod__volumes_and_mounts__follow_those_of_secrets():
+    spec = pod_of(
+        secrets=[{"secret": "all", "mount_path": "/all"}],
+        volumes=[{"name": "data", "emptyDir": {}}],
+        volume_mounts=[{"name": "data", "mountPath": "/data"}],
+        priority_class_name="high",
+    )["spec"]
+    assert names(spec["volumes"]) == names(spec["containers"][0]["volumeMounts"]) == ["podrun-secret-0", "data"]
+    assert spec["priorityClassName"] == "high"
+
+
+def test_build_pod__overlay__is_merged_last_and_takes_nothing_of_ours():
+    main = {"name": "main", "args": ["x"], "env": [{"$patch": "replace"}, {"name": "B", "value": "2"}], "stdin": True}
+    spec = pod_of(
+        command=["run"],
+        env={"A": "1"},
+        pod={"hostname": "h", "containers": [main], "initContainers": [{"name": "i", "image": "x:1", "env": None}]},
+    )["spec"]
+    container = spec["containers"][0]
+    assert names(container["env"]) == [*OUR_ENV, "B"]
+    assert (container["command"], container["args"], container["stdin"]) == (["run"], ["x"], True)
+    assert container["terminationMessagePath"] == "/dev/termination-log"
+    assert (spec["hostname"], spec["restartPolicy"]) == ("h", "Never")
+    assert names(spec["initContainers"][0]["env"]) == OUR_ENV
+
+
+def test_build_pod__twice_of_one_task__changes_nothing_of_it():
+    task = task_of(
+        sidecars=[{"name": "s", "image": "x:1", "env": [{"name": "A", "value": "1"}]}],
+        pod={
+            "containers": [{"name": "main", "env": [{"name": "B", "value": "2"}]}],
+            "initContainers": [{"name": "s", "tty": True}],
+        },
+    )
+    before = task.model_dump()
+    key = AttemptKey(RUN, "build", 1)
+    first, second = (build_pod(task, key=key, workflow="w", run_labels={}, namespace="n", instance="i") for _ in range(2))
+    assert first == second
+    assert task.model_dump() == before
 
 
 @settings(max_examples=50)

@@ -201,3 +201,11 @@ def test_observe_pod__statuses_sorted_by_name__come_in_the_pods_order():
 )
 def test_observe_pod__foreign_or_malformed_labels__is_no_pod_of_ours(labels: dict[str, str]):
     assert observe(pod(labels=labels)) is None
+
+
+def test_observe_pod__sidecars__are_told_from_init_containers():
+    spec = {"initContainers": [{"name": "first"}, {"name": "side", "restartPolicy": "Always"}]}
+    init = [{"name": "side", "state": {"running": {}}}, {"name": "first", "state": {"terminated": {"exitCode": 0}}}]
+    status = {"phase": "Running", "initContainerStatuses": init, "containerStatuses": [main_status(running={})]}
+    told = [(c.name, c.is_init, c.is_sidecar) for c in seen(pod(status, spec=spec)).containers]
+    assert told == [("first", True, False), ("side", True, True), ("main", False, False)]

@@ -14,9 +14,13 @@ def test_read_workflow__wrong_here_and_wrong_anywhere__all_in_one_answer():
         kind, namespaces = "local", ("default",)
         refuse = staticmethod(find_refused)
 
-    tasks = [{"name": "a", "image": "Python:3.6", "command": ["x"]}, {"name": "b", "image": "x", "volumes": []}]
+    tasks = [
+        {"name": "a", "image": "Python:3.6", "command": ["x"]},
+        {"name": "b", "image": "x", "volumes": [{"name": "v", "emptyDir": {}}]},
+    ]
+    request = {"workflow": {"name": "w", "tasks": tasks}}
     with pytest.raises(InvalidBody) as caught:
-        read_submission(json.dumps({"workflow": {"name": "w", "tasks": tasks}}).encode(), Pods())
+        read_submission(json.dumps(request).encode(), request, Pods())
     assert [fault.pointer for fault in caught.value.faults] == [
         "/workflow/tasks/0/image",
         "/workflow/tasks/1",

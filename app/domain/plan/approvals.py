@@ -1,0 +1,32 @@
+"""Tasks that wait for a person. Part of the plan."""
+
+from __future__ import annotations
+
+from app.domain.phases import Phase
+from app.domain.plan.decisions import Decisions
+from app.domain.plan.run_state import RunState, TaskState
+from app.domain.plan.task_flow import Outcome, end_task
+
+#: The reason of a task that waits for its approval.
+WAITING = "WaitingForApproval"
+
+
+def answer(state: RunState, name: str, comment: str, out: Decisions, *, approved: bool) -> None:
+    """Somebody has approved or rejected the task. It does nothing where nobody waits for that any more."""
+    task = state.tasks.get(name)
+    if task is None or task.phase is not Phase.RUNNING or task.reason != WAITING:
+        return
+    if approved:
+        end_task(state, task, Outcome(Phase.SUCCEEDED, "Approved", comment), out)
+    else:
+        end_task(state, task, Outcome(Phase.FAILED, "Rejected", comment or "somebody rejected it"), out)
+
+
+def time_out(state: RunState, task: TaskState, out: Decisions) -> None:
+    """Nobody has answered in time."""
+    approval = task.spec.approval if task.spec else None
+    if approval is None or task.phase is not Phase.RUNNING:
+        return
+    message = f"nobody approved it within {approval.timeout_seconds:g} s"
+    phase = Phase.SKIPPED if approval.on_timeout == "skip" else Phase.FAILED
+    end_task(state, task, Outcome(phase, "ApprovalTimeout", message), out)

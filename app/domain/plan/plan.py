@@ -1,0 +1,332 @@
+"""The plan: what a run does next, given what happened. The executor's run actor asks it, records its decisions, then acts.
+
+Every function takes the run's state, what was observed, and a `Decisions` that says what time it is and collects the answer.
+Nothing else goes in: no clock, no randomness, no I/O. So the same observations in the same order give the same outcome,
+before a restart and after it. A step is any number of these calls and then, once, `step`.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from datetime import timedelta
+
+from app.domain.events import EventType
+from app.domain.phases import Phase, RunPhase
+from app.domain.plan import approvals, attempt_flow, task_flow
+from app.domain.plan.attempt_state import AttemptState
+from app.domain.plan.decisions import Decisions
+from app.domain.plan.outcome import final_outcome
+from app.domain.plan.outputs import OutputsRefused, read_outputs
+from app.domain.plan.retries import back_off, may_replace, may_retry, retry_delay
+from app.domain.plan.run_state import RunState, TaskState, Timer, TimerKind
+from app.domain.plan.verdict import ORDINARY_WAITING, Verdict, judge
+from app.domain.pods import MAIN, AttemptKey, PodEvent, PodObservation
+
+#: What components say of a pod that waits, where the pod itself says nothing but ContainerCreating.
+_TELLING_EVENTS = frozenset({"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "NetworkNotReady", "FailedBinding"})
+
+#: An attempt that ended while its pod's creation was not answered waits so many times, some 30 s in all, for the pod to show.
+_LATE_POD_LOOKS = 6
+
+
+def start(state: RunState, out: Decisions) -> None:
+    """The run begins: it was taken up for the first time, or again after it was retried."""
+    state.move_run(RunPhase.RUNNING)
+    state.reason = state.message = ""
+    state.started_at = state.started_at or out.now
+    out.run_changed = True
+    out.say(state, EventType.RUN, phase=state.phase.value)
+    set_run_timer(state)
+    task_flow.begin(state, [node for node in state.nodes.values() if not node.node.is_exit], out)
+
+
+def set_run_timer(state: RunState) -> None:
+    """The run's timeout counts from its start, or from when it was retried."""
+    if state.workflow.timeout_seconds is not None and state.started_at is not None:
+        since = max(state.started_at, state.retried_at or state.started_at)
+        state.set_timer(since + timedelta(seconds=state.workflow.timeout_seconds), TimerKind.RUN_TIMEOUT)
+
+
+def step(state: RunState, take_slot: Callable[[], bool], out: Decisions) -> bool:
+    """Close a step: let follow what follows. Returns whether something waits for a slot.
+
+    `take_slot` takes one of the service's slots for a pod, False if there is none for this run now.
+    """
+    if state.failing_fast and not state.has_stopped:
+        task_flow.fail_fast(state, out)
+    wants_slot = False
+    if state.phase in (RunPhase.RUNNING, RunPhase.CANCELLING):
+        task_flow.begin_exit(state, out)
+        if not state.suspended or state.phase is RunPhase.CANCELLING:
+            wants_slot = task_flow.launch(state, take_slot, out)
+    conclude(state, out)
+    return wants_slot
+
+
+def conclude(state: RunState, out: Decisions) -> None:
+    """End the run when all its tasks are over, and finish it when nothing is left to be done for its pods."""
+    if not state.phase.is_over and state.open_tasks == 0:
+        if state.phase is RunPhase.CANCELLING and state.terminating > 0:
+            return
+        phase, reason, message = final_outcome(state)
+        state.move_run(phase)
+        state.reason, state.message, state.finished_at = reason, message, out.now
+        if state.left_behind:
+            state.message += f"{'; ' if message else ''}left on nodes that do not answer: {', '.join(state.left_behind)}"
+        out.run_changed = out.is_urgent = True
+        out.say(state, EventType.RUN, phase=phase.value, reason=state.reason, message=state.message)
+    if state.phase.is_over and state.unsettled == 0 and not state.is_finished:
+        state.is_finished = True
+        out.run_changed = out.is_urgent = True
+        out.say(state, EventType.FINISHED, phase=state.phase.value)
+
+
+def pod_observed(state: RunState, pod: PodObservation, out: Decisions) -> None:
+    """A pod of this run is as observed. The same observation again changes nothing."""
+    found = state.find_attempt(pod.key)
+    if found is None:
+        if pod.exists:
+            out.strays.append(pod.ref)
+        return
+    task, attempt = found
+    if not _is_its_pod(state, task, attempt, pod, out):
+        return
+    if pod.node != attempt.node and pod.node is not None:
+        attempt.node = pod.node
+        out.attempt_changed(state, task, attempt)
+    verdict = judge(pod)
+    attempt_flow.collect_logs(task, attempt, pod, out)
+    if verdict.main_ended:
+        attempt_flow.end_main(state, task, attempt, out)
+    attempt_flow.end_logs(task, attempt, pod, out)
+    if not pod.exists:
+        attempt.pod_deleted = True
+    elif pod.deletion_at is not None and not attempt.delete_requested and not attempt.main_ended:
+        at = pod.deletion_at + timedelta(seconds=attempt_flow.NODE_LOST_SECONDS)
+        state.set_timer(at, TimerKind.NODE_LOST, task.name, attempt.number)
+    if not attempt.phase.is_over:
+        _follow_verdict(state, task, attempt, pod, verdict, out)
+    attempt_flow.settle(state, task, attempt, out)
+
+
+def _is_its_pod(state: RunState, task: TaskState, attempt: AttemptState, pod: PodObservation, out: Decisions) -> bool:
+    """Whether the pod is the attempt's own. Its UID is recorded at the first sight; another pod of its name is deleted."""
+    if attempt.uid == pod.uid:
+        return True
+    if not pod.exists:
+        return False
+    if attempt.uid is None and attempt.is_settled:  # nobody waits for it any more: it came too late
+        out.strays.append(pod.ref)
+        return False
+    if attempt.uid is not None:
+        out.strays.append(pod.ref)
+        message = f"pod {pod.name} with uid {pod.uid} is not the one of this attempt ({attempt.uid}): deleted"
+        out.say(state, EventType.NOTE, task, attempt, reason="StrayPod", message=message)
+        return False
+    attempt.uid = pod.uid
+    attempt.creating = False
+    out.attempt_changed(state, task, attempt)
+    return True
+
+
+def _follow_verdict(
+    state: RunState, task: TaskState, attempt: AttemptState, pod: PodObservation, verdict: Verdict, out: Decisions
+) -> None:
+    if verdict.phase is Phase.RUNNING:
+        if attempt.phase is Phase.PENDING:
+            attempt_flow.run_attempt(state, task, attempt, verdict.started_at or out.now, out)
+    elif verdict.phase is Phase.PENDING:
+        if attempt.phase is Phase.PENDING and (verdict.reason or attempt.reason not in _TELLING_EVENTS):
+            attempt_flow.explain_pending(state, task, attempt, verdict.reason, verdict.message, out)
+    else:
+        phase: Phase = verdict.phase
+        reason, message = verdict.reason, verdict.message
+        if phase is Phase.FAILED and pod.deletion_at is not None and not attempt.delete_requested and not pod.reason:
+            phase, reason = Phase.ERROR, "PodLost"
+            message = f"the pod was deleted by somebody else while it ran ({verdict.message})"
+        if phase is Phase.SUCCEEDED:
+            phase, reason, message = _hand_on(task, pod)
+        finish_attempt(state, task, attempt, phase, reason, message, out, verdict)
+
+
+def _hand_on(task: TaskState, pod: PodObservation) -> tuple[Phase, str, str]:
+    """Take the outputs of a container that ended well; where they are not what they must be, the attempt has failed."""
+    text = pod.main.message if pod.main is not None else ""
+    try:
+        task.outputs = read_outputs(text, task.node.outputs, containers=len(pod.containers))
+    except OutputsRefused as error:
+        return Phase.FAILED, error.reason, error.message
+    return Phase.SUCCEEDED, "", ""
+
+
+def finish_attempt(
+    state: RunState,
+    task: TaskState,
+    attempt: AttemptState,
+    phase: Phase,
+    reason: str,
+    message: str,
+    out: Decisions,
+    verdict: Verdict | None = None,
+) -> None:
+    """End an attempt, and with it its task, unless another attempt follows."""
+    attempt_flow.end_attempt(state, task, attempt, phase, reason, message, out, verdict)
+    may_go_on = phase is not Phase.SUCCEEDED and _may_go_on(state, task)
+    if may_go_on and may_replace(task, attempt):
+        _wait_again(state, task, "WaitingForReplacement", f"attempt {attempt.number} was lost: {message}", out)
+        task_flow.make_ready(state, task)
+    elif may_go_on and may_retry(task, attempt):
+        delay = retry_delay(task, state.key(task, attempt))
+        _wait_again(state, task, "WaitingForRetry", f"attempt {attempt.number} {phase} ({reason}): {message}", out)
+        task.retry_at = out.now + delay
+        state.set_timer(task.retry_at, TimerKind.RETRY, task.name, attempt.number)
+    else:
+        task_flow.end_task(state, task, task_flow.Outcome(phase, reason, message), out)
+
+
+def _may_go_on(state: RunState, task: TaskState) -> bool:
+    """Whether another attempt may follow, as far as the run is concerned."""
+    if task.node.is_exit:
+        return state.phase in (RunPhase.RUNNING, RunPhase.CANCELLING) and not state.cancel_forced
+    return state.phase is RunPhase.RUNNING and not task_flow.is_stopped(state, task.node)
+
+
+def _wait_again(state: RunState, task: TaskState, reason: str, message: str, out: Decisions) -> None:
+    if task.phase is not Phase.PENDING:
+        state.move_task(task, Phase.PENDING)
+    task.reason, task.message = reason, message
+    out.task_changed(state, task)
+
+
+def pod_refused(state: RunState, key: AttemptKey, reason: str, message: str, out: Decisions) -> None:
+    """The cluster will not take the pod as it is."""
+    task, attempt = state.get_attempt(key)
+    attempt.creating = False
+    if attempt.phase.is_over:
+        attempt_flow.settle(state, task, attempt, out)
+    else:
+        finish_attempt(state, task, attempt, Phase.ERROR, reason, message, out)
+
+
+def pod_deferred(
+    state: RunState, key: AttemptKey, reason: str, message: str, retry_after_seconds: float | None, out: Decisions
+) -> None:
+    """The pod can't be created just now: say why, and try again. For an attempt that is over: find out what became of it."""
+    task, attempt = state.get_attempt(key)
+    attempt.create_tries += 1
+    delay = back_off(attempt.create_tries, key)
+    if retry_after_seconds is not None:
+        delay = max(delay, timedelta(seconds=retry_after_seconds))
+    state.set_timer(out.now + delay, TimerKind.CREATE, task.name, attempt.number)
+    if not attempt.phase.is_over:
+        attempt_flow.explain_pending(state, task, attempt, reason, message, out)
+
+
+def log_sealed(state: RunState, key: AttemptKey, container: str, out: Decisions) -> None:
+    """A container's log is in the store to its end."""
+    task, attempt = state.get_attempt(key)
+    attempt.collecting.discard(container)
+    attempt.sealed_logs.add(container)
+    if container == MAIN:
+        attempt_flow.end_main(state, task, attempt, out)
+    out.attempt_changed(state, task, attempt)
+    attempt_flow.settle(state, task, attempt, out)
+
+
+def delete_answered(state: RunState, key: AttemptKey, out: Decisions) -> None:
+    """The pod's deletion was taken (or there is no such pod)."""
+    task, attempt = state.get_attempt(key)
+    attempt.pod_deleted = True
+    out.attempt_changed(state, task, attempt)
+    attempt_flow.settle(state, task, attempt, out)
+
+
+def delete_deferred(state: RunState, key: AttemptKey, out: Decisions) -> None:
+    """The cluster could not be asked to delete the pod: ask again."""
+    task, attempt = state.get_attempt(key)
+    attempt.delete_tries += 1
+    state.set_timer(out.now + back_off(attempt.delete_tries, key), TimerKind.DELETE, task.name, attempt.number)
+
+
+def pod_event(state: RunState, key: AttemptKey, event: PodEvent, out: Decisions) -> None:
+    """A component said something of a pod: into the history; where the pod itself says nothing, it is the reason too."""
+    found = state.find_attempt(key)
+    if found is None:
+        return
+    task, attempt = found
+    details = {"type": event.type, "count": event.count, "source": event.source, "uid": event.event_uid}
+    out.say(state, EventType.POD, task, attempt, reason=event.reason, message=event.message, details=details)
+    waits = attempt.phase is Phase.PENDING and (attempt.reason in ORDINARY_WAITING or attempt.reason in _TELLING_EVENTS)
+    if waits and event.reason in _TELLING_EVENTS:
+        attempt_flow.explain_pending(state, task, attempt, event.reason, event.message, out)
+
+
+def fire_timers(state: RunState, out: Decisions) -> None:
+    """Do what is due."""
+    while state.timers and state.timers[0].at <= out.now:
+        _fire(state, heapq.heappop(state.timers), out)
+
+
+def _fire(state: RunState, timer: Timer, out: Decisions) -> None:
+    if timer.kind is TimerKind.RUN_TIMEOUT:
+        if state.phase is RunPhase.RUNNING and state.open_main:
+            task_flow.time_out(state, out)
+        return
+    task = state.tasks.get(timer.task)
+    if task is None:  # others stand in its place
+        return
+    if timer.kind is TimerKind.APPROVAL:
+        approvals.time_out(state, task, out)
+    elif timer.kind is TimerKind.RETRY:
+        if task.phase is Phase.PENDING and task.retry_at is not None and task.retry_at <= out.now:
+            task.retry_at = None
+            task_flow.make_ready(state, task)
+    else:
+        _fire_for_attempt(state, timer, task, task.attempts[timer.attempt - 1], out)
+
+
+def _fire_for_attempt(state: RunState, timer: Timer, task: TaskState, attempt: AttemptState, out: Decisions) -> None:
+    if timer.kind is TimerKind.CREATE:
+        if attempt.creating and attempt.uid is None:
+            _create_again(state, task, attempt, out)
+    elif timer.kind is TimerKind.DELETE:
+        if not attempt.pod_deleted:
+            out.deletes.append((task, attempt))
+    elif timer.kind is TimerKind.NODE_LOST:
+        _lose_node(state, task, attempt, out)
+    elif timer.kind is TimerKind.PENDING_TIMEOUT and attempt.phase is Phase.PENDING:
+        reason = attempt.reason or "PendingTimeout"
+        said = attempt.message or "its container did not start"
+        message = f"not started after {attempt_flow.spec_of(task).pending_timeout_seconds:g} s: {said}"
+        finish_attempt(state, task, attempt, Phase.ERROR, reason, message, out)
+    elif timer.kind is TimerKind.TIMEOUT and attempt.phase is Phase.RUNNING:
+        message = f"the attempt's timeout of {attempt_flow.spec_of(task).timeout_seconds:g} s is over"
+        finish_attempt(state, task, attempt, Phase.FAILED, "DeadlineExceeded", message, out)
+
+
+def _create_again(state: RunState, task: TaskState, attempt: AttemptState, out: Decisions) -> None:
+    """An attempt that ended meanwhile needs no pod; but one may be there, unanswered: give the watch time to see it."""
+    if not attempt.phase.is_over:
+        out.creates.append((task, attempt))
+    elif attempt.create_tries < _LATE_POD_LOOKS:
+        attempt.create_tries += 1
+        delay = back_off(attempt.create_tries, state.key(task, attempt))
+        state.set_timer(out.now + delay, TimerKind.CREATE, task.name, attempt.number)
+    else:
+        attempt.creating = False
+        attempt_flow.settle(state, task, attempt, out)
+
+
+def _lose_node(state: RunState, task: TaskState, attempt: AttemptState, out: Decisions) -> None:
+    """A pod under deletion did not go: its node does not answer. It is left; the cluster deletes it when the node is back."""
+    if attempt.is_settled or (attempt.main_ended and not attempt.collecting):
+        return
+    state.left_behind.append(f"{attempt.namespace}/{attempt.pod}")
+    message = f"pod {attempt.pod} did not go: node {attempt.node or '(none)'} does not answer"
+    if not attempt.phase.is_over:
+        finish_attempt(state, task, attempt, Phase.ERROR, "NodeLost", message, out)
+    out.say(state, EventType.NOTE, task, attempt, reason="NodeLost", message=message)
+    out.abandoned_logs.extend((task, attempt, container) for container in sorted(attempt.collecting))
+    attempt_flow.end_main(state, task, attempt, out)
+    attempt_flow.settle(state, task, attempt, out)

@@ -1,0 +1,77 @@
+"""Going on after a restart: the plan's state from what was stored, then the pods as they are now.
+
+Part of the plan, called by the run actor when it takes up a run that another process, or an earlier actor, has begun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from app.domain.phases import Phase, RunPhase
+from app.domain.plan import attempt_flow, plan, task_flow
+from app.domain.plan.attempt_state import AttemptState
+from app.domain.plan.decisions import Decisions
+from app.domain.plan.run_state import RunState, TaskState, TimerKind
+from app.domain.pods import PodObservation
+
+FindPod = Callable[[str, str], PodObservation | None]
+
+
+def recover(state: RunState, out: Decisions) -> None:
+    """Derive from the stored tasks and attempts what is not stored: timers, what is ready or can start, what still ends."""
+    state.recount()
+    if not state.phase.is_over:
+        plan.set_run_timer(state)
+    for task in state.tasks.values():
+        failed = task.phase in (Phase.FAILED, Phase.ERROR) and not task.allows_failure and not task.node.is_exit
+        state.failing_fast = state.failing_fast or (state.workflow.fail_fast and failed)
+        state.terminating += sum(attempt.phase.is_over and not attempt.is_settled for attempt in task.attempts)
+        if not task.phase.is_over and task.has_begun:
+            _go_on(state, task)
+    if state.phase is RunPhase.RUNNING:
+        task_flow.begin(state, [node for node in state.nodes.values() if not node.node.is_exit], out)
+
+
+def _go_on(state: RunState, task: TaskState) -> None:
+    """A task that was begun: its timers, or its turn."""
+    live = task.live
+    if live is not None and live.phase is Phase.PENDING:
+        attempt_flow.set_pending_timer(state, task, live)
+    elif live is not None:
+        timeout_seconds = attempt_flow.spec_of(task).timeout_seconds
+        if timeout_seconds is not None and live.started_at is not None:
+            at = live.started_at + timedelta(seconds=timeout_seconds)
+            state.set_timer(at, TimerKind.TIMEOUT, task.name, live.number)
+    elif task.phase is Phase.RUNNING:
+        task_flow.set_approval_timer(state, task)
+    elif task.retry_at is not None:
+        state.set_timer(task.retry_at, TimerKind.RETRY, task.name, len(task.attempts))
+    else:
+        task_flow.make_ready(state, task)
+
+
+def reconcile(state: RunState, find_pod: FindPod, out: Decisions) -> None:
+    """Compare every attempt that is not settled with the pods that are there. The watch must have listed them all."""
+    for task in state.tasks.values():
+        for attempt in task.attempts:
+            if not attempt.is_settled:
+                _reconcile(state, task, attempt, find_pod(attempt.namespace, attempt.pod), out)
+
+
+def _reconcile(state: RunState, task: TaskState, attempt: AttemptState, pod: PodObservation | None, out: Decisions) -> None:
+    if pod is not None:
+        plan.pod_observed(state, pod, out)
+    elif attempt.uid is None:
+        # No pod was recorded and none is there: the same name again, so that a creation under way is met, not doubled.
+        attempt.creating = True
+        if attempt.phase.is_over:  # but one may be on its way
+            state.set_timer(out.now, TimerKind.CREATE, task.name, attempt.number)
+        else:
+            out.creates.append((task, attempt))
+    else:
+        gone = PodObservation(
+            key=state.key(task, attempt), namespace=attempt.namespace, name=attempt.pod, uid=attempt.uid, exists=False,
+            phase="Unknown",
+        )  # fmt: skip
+        plan.pod_observed(state, gone, out)

@@ -1,0 +1,146 @@
+"""What a pod's observation means for its attempt: the one place where Kubernetes' words become phase, reason and message.
+
+Called by `domain.plan` for each observation. Level, not edge: the same observation gives the same verdict.
+
+Source of the reasons: kubelet and scheduler, https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/ ;
+disruptions: https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.domain.phases import Phase
+from app.domain.pods import ContainerObservation, ContainerPhase, PodObservation
+
+#: A container that waits with one of these can't come right by itself.
+HOPELESS_WAITING = frozenset({"InvalidImageName", "ErrImageNeverPull"})
+#: Waiting reasons of every healthy pod: not worth a word.
+ORDINARY_WAITING = frozenset({"", "ContainerCreating", "PodInitializing"})
+#: What took a pod away, by the reason of its DisruptionTarget condition.
+_DISRUPTIONS = {
+    "PreemptionByScheduler": "Preempted",
+    "DeletionByTaintManager": "NodeLost",
+    "EvictionByEvictionAPI": "Evicted",
+    "DeletionByPodGC": "PodLost",
+    "TerminationByKubelet": "NodeShutdown",
+}
+#: Reasons of a failed pod that the cluster gave, not the user's container. `OutOf…` (OutOfcpu, OutOfpods) by its prefix.
+_INFRASTRUCTURE = {
+    "Evicted": "Evicted",
+    "Preempting": "Preempted",
+    "Preempted": "Preempted",
+    "Shutdown": "NodeShutdown",
+    "NodeShutdown": "NodeShutdown",
+    "Terminated": "NodeShutdown",
+    "NodeAffinity": "NodeAffinity",
+    "NodeLost": "NodeLost",
+    "UnexpectedAdmissionError": "UnexpectedAdmissionError",
+}
+#: Lost with one of these before main had started, a pod is replaced without counting as a retry. `OutOf…` as well.
+REPLACED = frozenset(
+    {"Evicted", "Preempted", "NodeShutdown", "NodeAffinity", "UnexpectedAdmissionError", "PodLost", "NodeLost"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What an attempt is, by what its pod shows."""
+
+    phase: Phase
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    started_at: datetime | None = None  #: main's start by the node's clock; None: it has not started
+    finished_at: datetime | None = None
+    main_ended: bool = False  #: main has ended, or never will start: nothing more comes into its log
+
+
+def is_replaced(reason: str) -> bool:
+    """Whether a pod lost for this reason before main started is replaced without counting."""
+    return reason in REPLACED or reason.startswith("OutOf")
+
+
+def judge(pod: PodObservation) -> Verdict:
+    """The verdict on an attempt whose pod is as observed. It does not know whether podrun itself asked for the delete."""
+    main = pod.main
+    if main is not None and main.phase is ContainerPhase.TERMINATED:
+        return _ended(pod, main)
+    if pod.phase in ("Failed", "Succeeded") or not pod.exists:
+        return _over_without_main(pod, main)
+    if main is not None and main.phase is ContainerPhase.RUNNING:
+        return Verdict(phase=Phase.RUNNING, started_at=main.started_at)
+    return _waiting(pod, main)
+
+
+def _ended(pod: PodObservation, main: ContainerObservation) -> Verdict:
+    exit_code = main.exit_code if main.exit_code is not None else -1
+    started = main.started_at if main.reason not in ("StartError", "ContainerCannotRun") else None
+
+    def verdict(phase: Phase, reason: str, message: str) -> Verdict:
+        return Verdict(
+            phase=phase, reason=reason, message=message, exit_code=main.exit_code, started_at=started,
+            finished_at=main.finished_at, main_ended=True,
+        )  # fmt: skip
+
+    if exit_code == 0:
+        return verdict(Phase.SUCCEEDED, "", "")
+    if pod.reason == "DeadlineExceeded":
+        return verdict(Phase.FAILED, "DeadlineExceeded", pod.message)
+    lost = _infrastructure_reason(pod)
+    if lost is not None:
+        return verdict(Phase.ERROR, lost, pod.message or main.message or f"the pod was taken away ({lost})")
+    return verdict(Phase.FAILED, main.reason or "Error", main.message.strip() or _words(main.reason, exit_code))
+
+
+def _words(reason: str, exit_code: int) -> str:
+    if reason == "OOMKilled":
+        return f"out of memory: the container was killed at its memory limit (exit code {exit_code})"
+    return f"exit code {exit_code}"
+
+
+def _infrastructure_reason(pod: PodObservation) -> str | None:
+    if pod.reason.startswith("OutOf"):
+        return pod.reason
+    if pod.reason in _INFRASTRUCTURE:
+        return _INFRASTRUCTURE[pod.reason]
+    return _DISRUPTIONS.get(pod.disruption, "PodLost") if pod.disruption else None
+
+
+def _over_without_main(pod: PodObservation, main: ContainerObservation | None) -> Verdict:
+    """The pod is over or gone, and its main container never showed how it ended."""
+    started = main.started_at if main is not None else None
+    if pod.phase == "Succeeded" and main is None:
+        return Verdict(phase=Phase.SUCCEEDED, main_ended=True)
+    if pod.phase == "Failed":
+        ended = (c for c in pod.containers if c.is_init and not c.is_sidecar and c.phase is ContainerPhase.TERMINATED)
+        broken = next((c for c in ended if c.exit_code != 0), None)
+        if broken is not None and _infrastructure_reason(pod) is None:
+            text = broken.message.strip() or f"exit code {broken.exit_code}"
+            message = f"init container {broken.name}: {text}"
+            reason = broken.reason or "Error"
+            return Verdict(phase=Phase.FAILED, reason=reason, message=message, exit_code=broken.exit_code, main_ended=True)
+        if pod.reason == "DeadlineExceeded":
+            return Verdict(phase=Phase.FAILED, reason=pod.reason, message=pod.message, started_at=started, main_ended=True)
+    lost = _infrastructure_reason(pod) or ("PodLost" if not pod.exists else pod.reason or "PodFailed")
+    message = pod.message or (
+        "the pod was deleted, and how its container ended is not known" if not pod.exists else f"the pod is {pod.phase}"
+    )
+    return Verdict(phase=Phase.ERROR, reason=lost, message=message, started_at=started, main_ended=True)
+
+
+def _waiting(pod: PodObservation, main: ContainerObservation | None) -> Verdict:
+    """Pending: in Kubernetes' words why. An init container's trouble stands before main's, which only waits for it."""
+    waiting = [c for c in pod.containers if c.phase is ContainerPhase.WAITING]
+    for container in waiting:
+        if container.reason in ORDINARY_WAITING:
+            continue
+        name = "" if main is not None and container.name == main.name else f"container {container.name}: "
+        message = f"{name}{container.message or container.reason}"
+        if container.reason in HOPELESS_WAITING:
+            return Verdict(phase=Phase.ERROR, reason=container.reason, message=message, main_ended=True)
+        return Verdict(phase=Phase.PENDING, reason=container.reason, message=message)
+    if pod.unschedulable is not None:
+        return Verdict(phase=Phase.PENDING, reason="Unschedulable", message=pod.unschedulable)
+    return Verdict(phase=Phase.PENDING)

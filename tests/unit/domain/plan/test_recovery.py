@@ -1,0 +1,37 @@
+"""Going on after a restart, where the pods went their own way meanwhile."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from app.domain.phases import Phase, RunPhase
+from app.domain.plan.attempt_state import AttemptState
+from app.domain.plan.decisions import Decisions
+from app.domain.plan.recovery import reconcile, recover
+from app.domain.plan.run_state import RunState
+from app.domain.workflow.parsing import parse_workflow
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("log_begun", [True, False])
+def test_reconcile__pod_of_an_attempt_cancelled_while_pending_is_gone__a_log_that_was_begun_is_sealed(log_begun: bool) -> None:
+    workflow = parse_workflow({"name": "w", "tasks": [{"name": "a", "image": "x"}]})
+    state = RunState(
+        run_id="r", workflow=workflow, created_at=NOW, namespaces=("default",), phase=RunPhase.CANCELLING, started_at=NOW
+    )
+    state.cancel_reason = ""
+    attempt = AttemptState(
+        number=1, namespace="default", pod="a-1", created_at=NOW, phase=Phase.CANCELLED, uid="u", finished_at=NOW,
+        begun_logs={"main"} if log_begun else set(),
+    )  # fmt: skip
+    state.tasks["a"].attempts.append(attempt)
+    state.tasks["a"].phase = Phase.CANCELLED
+    out = Decisions(NOW)
+    recover(state, out)
+    reconcile(state, lambda _namespace, _name: None, out)
+    assert [log[1] for log in out.collects] == ([attempt] if log_begun else [])
+    assert attempt.log_sealed is not log_begun
+    assert attempt.is_settled is not log_begun

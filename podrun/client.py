@@ -22,18 +22,17 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from podrun.errors import InvalidArgument
-from podrun.link import BUSY_STATUSES, READ_SECONDS, Link, Params, Patience, segment
+from podrun.link import BUSY_STATUSES, READ_SECONDS, Link, Patience, segment
+from podrun.stored import JSON, Document, StoredWorkflows, encoded, query
 from podrun.streams import follow_frames, read_bytes, read_ndjson
 from podrun.types import Event, Frame, LogItem, Run, Task
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
 #: How long one long-poll is held; the service allows 60.
 WAIT_SECONDS = 30
-_PAGE = 500
-_JSON = {"Content-Type": "application/json"}
 
 
-class AsyncClient:
+class AsyncClient(StoredWorkflows):
     """A client of one podrun service. Enter it before use; several calls may run at once."""
 
     def __init__(self, server: str | None = None, *, token: str | None = None, patience: Patience | None = None) -> None:
@@ -73,15 +72,18 @@ class AsyncClient:
 
     async def submit(
         self,
-        workflow: Mapping[str, Any] | bytes,
+        workflow: Document | str,
         *,
+        params: Mapping[str, Any] | None = None,
         labels: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Run:
         """Submit a workflow and return its run, once, however often the request had to be sent.
 
         Args:
-            workflow: The document, or its JSON as bytes, which are sent as they are.
+            workflow: A `Workflow`, a document, or its JSON as bytes, which are sent as they are; or a stored one by "name" or
+                "name@version".
+            params: Values for the workflow's params.
             labels: Labels of the run.
             idempotency_key: 1 to 255 printable ASCII characters; the same key with the same document gives the same run for
                 24 hours. By default a new one.
@@ -95,17 +97,12 @@ class AsyncClient:
         response = await self._link.request(
             "POST",
             "/runs",
-            headers=_JSON | {"Idempotency-Key": key},
-            content=_submission(workflow, labels),
+            headers=JSON | {"Idempotency-Key": key},
+            content=_submission(workflow, params, labels),
             # 409: an earlier try of this very request is still in progress.
             busy_statuses=BUSY_STATUSES | {HTTPStatus.CONFLICT},
         )
         return cast("Run", self._link.document(response))
-
-    async def validate(self, workflow: Mapping[str, Any] | bytes) -> dict[str, Any]:
-        """Check a workflow without running it; `ProblemError.errors` has all that is wrong, at pointers into the document."""
-        response = await self._link.request("POST", "/workflows/validate", headers=_JSON, content=_encoded(workflow))
-        return self._link.document(response)
 
     async def get_run(self, run_id: str, *, include_tasks: bool = False) -> Run:
         """Get a run as it is now."""
@@ -179,7 +176,7 @@ class AsyncClient:
         limit: int | None = None,
     ) -> AsyncGenerator[Run, None]:
         """Yield runs, newest first, page by page; `limit` is how many in all."""
-        params = _query(
+        params = query(
             phase=list(phases),
             workflow=workflow,
             label_selector=label_selector,
@@ -192,8 +189,33 @@ class AsyncClient:
         """Ask to cancel a run, and return it as it is then. Asking again changes nothing."""
         body = {key: value for key, value in (("reason", reason), ("force", force)) if value}
         content = json.dumps(body).encode()
-        response = await self._link.request("POST", f"/runs/{segment(run_id)}/cancel", headers=_JSON, content=content)
+        response = await self._link.request("POST", f"/runs/{segment(run_id)}/cancel", headers=JSON, content=content)
         return cast("Run", self._link.document(response))
+
+    async def retry(self, run_id: str, tasks: Sequence[str] | None = None) -> Run:
+        """Run what failed of a finished run once more, in the same run, with what is downstream of it.
+
+        Args:
+            run_id: The run.
+            tasks: Which ones instead: names of tasks, of `foreach` tasks (all their items), or of items (`work.3`).
+        """
+        return await self._act(run_id, "/retry", {} if tasks is None else {"tasks": list(tasks)})
+
+    async def suspend(self, run_id: str) -> Run:
+        """Let nothing new of a run start until `resume`; what runs goes on."""
+        return await self._act(run_id, "/suspend", {})
+
+    async def resume(self, run_id: str) -> Run:
+        """Let a suspended run go on."""
+        return await self._act(run_id, "/resume", {})
+
+    async def approve(self, run_id: str, task: str, *, comment: str | None = None) -> Run:
+        """Say yes to a task that waits for approval: it succeeds."""
+        return await self._act(run_id, f"/tasks/{segment(task)}/approve", {"comment": comment} if comment else {})
+
+    async def reject(self, run_id: str, task: str, *, comment: str | None = None) -> Run:
+        """Say no to a task that waits for approval: it fails."""
+        return await self._act(run_id, f"/tasks/{segment(task)}/reject", {"comment": comment} if comment else {})
 
     async def delete(self, run_id: str) -> None:
         """Delete a finished run with its history and logs."""
@@ -202,9 +224,11 @@ class AsyncClient:
 
     # tasks
 
-    def list_tasks(self, run_id: str, *, phases: Sequence[str] = (), limit: int | None = None) -> AsyncGenerator[Task, None]:
-        """Yield a run's tasks in the document's order; `limit` is how many in all."""
-        items = self._items(f"/runs/{segment(run_id)}/tasks", _query(phase=list(phases)), limit)
+    def list_tasks(
+        self, run_id: str, *, phases: Sequence[str] = (), foreach: str | None = None, limit: int | None = None
+    ) -> AsyncGenerator[Task, None]:
+        """Yield a run's tasks in the document's order; `foreach`: the items of this task alone; `limit` is how many in all."""
+        items = self._items(f"/runs/{segment(run_id)}/tasks", query(phase=list(phases), foreach=foreach), limit)
         return cast("AsyncGenerator[Task, None]", items)
 
     async def get_task(self, run_id: str, task: str) -> Task:
@@ -241,7 +265,7 @@ class AsyncClient:
             grep: Only lines that hold this text.
             cursor: Begin behind this one.
         """
-        params = _query(attempt=attempt, container=container, tail=tail, grep=grep, cursor=cursor)
+        params = query(attempt=attempt, container=container, tail=tail, grep=grep, cursor=cursor)
         read = follow_frames if follow else read_ndjson
         return read(self._link, _logs_path(run_id, task), params, _log_items)
 
@@ -260,15 +284,15 @@ class AsyncClient:
         Raises:
             ServerUnreachable: Also when the connection breaks in the middle: bytes have no cursor to go on from.
         """
-        params = _query(attempt=attempt, container=container, tail=tail, follow="true" if follow else None)
+        params = query(attempt=attempt, container=container, tail=tail, follow="true" if follow else None)
         return read_bytes(self._link, _logs_path(run_id, task), params)
 
     def events(self, run_id: str, *, follow: bool = False, cursor: str | None = None) -> AsyncGenerator[Event, None]:
         """Yield a run's history, oldest first; with `follow` up to its end, with an item of `type` "end" as the last."""
         path = f"/runs/{segment(run_id)}/events"
         if follow:
-            return follow_frames(self._link, path, _query(cursor=cursor), _events)
-        return self._items(path, _query(cursor=cursor), None)
+            return follow_frames(self._link, path, query(cursor=cursor), _events)
+        return self._items(path, query(cursor=cursor), None)
 
     # the service
 
@@ -276,35 +300,28 @@ class AsyncClient:
         """What the service says of itself."""
         return self._link.document(await self._link.request("GET", "/info"))
 
-    async def _items(self, path: str, params: Params, limit: int | None) -> AsyncGenerator[dict[str, Any], None]:
-        left = limit if limit is not None else -1
-        cursor: str | None = None
-        while left != 0:
-            page = {"limit": _PAGE if left < 0 else min(_PAGE, left)} | ({"cursor": cursor} if cursor else {})
-            document = self._link.document(await self._link.request("GET", path, params={**params, **page}))
-            # A page may hold more than was asked for, or nothing: only the cursor says whether there is more.
-            for item in document.get("items") or ():
-                if left == 0:
-                    return
-                left -= 1
-                yield item
-            cursor = document.get("next_cursor")
-            if cursor is None:
-                return
+    async def _act(self, run_id: str, path: str, body: Mapping[str, Any]) -> Run:
+        """Ask for something that is done once, and return the run as it is then."""
+        response = await self._link.request(
+            "POST",
+            f"/runs/{segment(run_id)}{path}",
+            headers=JSON,
+            content=json.dumps(body).encode(),
+            # After a lost answer: the first try did it.
+            lost_statuses=frozenset({HTTPStatus.CONFLICT}),
+        )
+        if response.status_code == HTTPStatus.CONFLICT:
+            return await self.get_run(run_id)
+        return cast("Run", self._link.document(response))
 
 
-def _query(**params: str | int | Sequence[str] | None) -> dict[str, str | int | Sequence[str]]:
-    return {key: value for key, value in params.items() if value is not None and value != []}
-
-
-def _encoded(workflow: Mapping[str, Any] | bytes) -> bytes:
-    return workflow if isinstance(workflow, bytes) else json.dumps(workflow, allow_nan=False).encode()
-
-
-def _submission(workflow: Mapping[str, Any] | bytes, labels: Mapping[str, str] | None) -> bytes:
+def _submission(workflow: Document | str, params: Mapping[str, Any] | None, labels: Mapping[str, str] | None) -> bytes:
     """The body of a submission: the workflow's own bytes are in it unchanged."""
-    tail = b', "labels": ' + json.dumps(dict(labels)).encode() if labels else b""
-    return b'{"workflow": ' + _encoded(workflow) + tail + b"}"
+    body = b'{"workflow": ' + (json.dumps(workflow).encode() if isinstance(workflow, str) else encoded(workflow))
+    for key, values in (("params", params), ("labels", labels)):
+        if values:
+            body += f', "{key}": {json.dumps(dict(values), allow_nan=False)}'.encode()
+    return body + b"}"
 
 
 def _logs_path(run_id: str, task: str | None) -> str:

@@ -14,7 +14,8 @@ from typing import Any, Self, TypeVar
 
 from podrun.client import AsyncClient
 from podrun.link import Patience
-from podrun.types import Event, LogItem, Run, Task
+from podrun.stored import Document
+from podrun.types import Event, LogItem, Run, StoredWorkflow, Task, WorkflowVersion
 
 T = TypeVar("T")
 
@@ -45,17 +46,46 @@ class Client:
 
     def submit(
         self,
-        workflow: Mapping[str, Any] | bytes,
+        workflow: Document | str,
         *,
+        params: Mapping[str, Any] | None = None,
         labels: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Run:
         """See `AsyncClient.submit`."""
-        return self._call(self._async.submit(workflow, labels=labels, idempotency_key=idempotency_key))
+        return self._call(self._async.submit(workflow, params=params, labels=labels, idempotency_key=idempotency_key))
 
-    def validate(self, workflow: Mapping[str, Any] | bytes) -> dict[str, Any]:
+    def validate(self, workflow: Document, *, pods: bool = False) -> dict[str, Any]:
         """See `AsyncClient.validate`."""
-        return self._call(self._async.validate(workflow))
+        return self._call(self._async.validate(workflow, pods=pods))
+
+    def put_workflow(self, workflow: Document, *, name: str | None = None) -> StoredWorkflow:
+        """See `AsyncClient.put_workflow`."""
+        return self._call(self._async.put_workflow(workflow, name=name))
+
+    def get_workflow(self, name: str, *, version: int | None = None) -> StoredWorkflow:
+        """See `AsyncClient.get_workflow`."""
+        return self._call(self._async.get_workflow(name, version=version))
+
+    def list_workflows(self, *, limit: int | None = None) -> Iterator[StoredWorkflow]:
+        """See `AsyncClient.list_workflows`."""
+        return self._iterate(self._async.list_workflows(limit=limit))
+
+    def list_versions(self, name: str, *, limit: int | None = None) -> Iterator[WorkflowVersion]:
+        """See `AsyncClient.list_versions`."""
+        return self._iterate(self._async.list_versions(name, limit=limit))
+
+    def delete_workflow(self, name: str) -> None:
+        """See `AsyncClient.delete_workflow`."""
+        return self._call(self._async.delete_workflow(name))
+
+    def pause_workflow(self, name: str) -> StoredWorkflow:
+        """See `AsyncClient.pause_workflow`."""
+        return self._call(self._async.pause_workflow(name))
+
+    def unpause_workflow(self, name: str) -> StoredWorkflow:
+        """See `AsyncClient.unpause_workflow`."""
+        return self._call(self._async.unpause_workflow(name))
 
     def get_run(self, run_id: str, *, include_tasks: bool = False) -> Run:
         """See `AsyncClient.get_run`."""
@@ -77,13 +107,35 @@ class Client:
         """See `AsyncClient.cancel`."""
         return self._call(self._async.cancel(run_id, reason=reason, force=force))
 
+    def retry(self, run_id: str, tasks: Sequence[str] | None = None) -> Run:
+        """See `AsyncClient.retry`."""
+        return self._call(self._async.retry(run_id, tasks))
+
+    def suspend(self, run_id: str) -> Run:
+        """See `AsyncClient.suspend`."""
+        return self._call(self._async.suspend(run_id))
+
+    def resume(self, run_id: str) -> Run:
+        """See `AsyncClient.resume`."""
+        return self._call(self._async.resume(run_id))
+
+    def approve(self, run_id: str, task: str, *, comment: str | None = None) -> Run:
+        """See `AsyncClient.approve`."""
+        return self._call(self._async.approve(run_id, task, comment=comment))
+
+    def reject(self, run_id: str, task: str, *, comment: str | None = None) -> Run:
+        """See `AsyncClient.reject`."""
+        return self._call(self._async.reject(run_id, task, comment=comment))
+
     def delete(self, run_id: str) -> None:
         """See `AsyncClient.delete`."""
         return self._call(self._async.delete(run_id))
 
-    def list_tasks(self, run_id: str, *, phases: Sequence[str] = (), limit: int | None = None) -> Iterator[Task]:
+    def list_tasks(
+        self, run_id: str, *, phases: Sequence[str] = (), foreach: str | None = None, limit: int | None = None
+    ) -> Iterator[Task]:
         """See `AsyncClient.list_tasks`."""
-        return self._iterate(self._async.list_tasks(run_id, phases=phases, limit=limit))
+        return self._iterate(self._async.list_tasks(run_id, phases=phases, foreach=foreach, limit=limit))
 
     def get_task(self, run_id: str, task: str) -> Task:
         """See `AsyncClient.get_task`."""

@@ -41,6 +41,14 @@ class Attempt(TypedDict, total=False):
     log: LogSummary | None
 
 
+class ForeachItem(TypedDict, total=False):
+    """Which item of which `foreach` task a task is."""
+
+    task: str
+    index: int  #: from 0
+    item: Any
+
+
 class Task(TypedDict, total=False):
     """A task of a run."""
 
@@ -49,6 +57,8 @@ class Task(TypedDict, total=False):
     reason: str | None  #: one CamelCase word
     message: str | None  #: a sentence
     depends_on: list[str]
+    foreach: ForeachItem | None
+    outputs: dict[str, Any] | None  #: what it handed on
     started_at: str | None
     finished_at: str | None
     attempts: list[Attempt]
@@ -59,18 +69,61 @@ class Run(TypedDict, total=False):
 
     id: str
     workflow: str  #: the workflow's name
+    workflow_version: int | None  #: of a stored workflow
     phase: str  #: Pending, Running, Cancelling, Succeeded, Failed, Error, Cancelled
     reason: str | None
     message: str | None
     is_finished: bool  #: all is over, every log is stored, every pod's delete was answered
+    suspended: bool  #: nothing new starts
+    params: dict[str, Any]
     labels: dict[str, str]
     created_at: str
     started_at: str | None
     finished_at: str | None
+    retried_at: str | None
+    scheduled_at: str | None  #: of a run that a schedule made: when it was due
     task_phases: dict[str, int]
     version: int
     links: dict[str, str]
     tasks: list[Task]  #: only where they were asked for
+
+
+class StoredSchedule(TypedDict, total=False):
+    """When a stored workflow runs by itself, and what came of it."""
+
+    every_seconds: float | None
+    cron: str | None
+    timezone: str | None
+    overlap: str  #: allow, forbid, replace
+    catchup: bool
+    next_at: str | None  #: None while it is paused
+    last_at: str | None  #: the time that it last made a run for
+    last_run_id: str | None
+    last_skipped_at: str | None
+    last_skipped_reason: str | None
+
+
+class StoredWorkflow(TypedDict, total=False):
+    """A workflow that is stored under its name. In a list it has neither params nor a document."""
+
+    name: str
+    version: int  #: from 1
+    description: str | None
+    paused: bool  #: its schedule makes no runs
+    created_at: str
+    updated_at: str
+    schedule: StoredSchedule | None
+    params: dict[str, dict[str, Any]]  #: by name: type, required, default, enum, description
+    document: dict[str, Any]
+    links: dict[str, str]
+
+
+class WorkflowVersion(TypedDict, total=False):
+    """A version of a stored workflow."""
+
+    version: int
+    created_at: str
+    links: dict[str, str]
 
 
 class LogItem(TypedDict, total=False):

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from podrun.cli import lint, reading, runs, serve, submitting
+from podrun.cli import intents, lint, reading, runs, serve, show, submitting, workflows
 from podrun.cli.runtime import Code
 
 app = typer.Typer(
@@ -25,11 +25,17 @@ app.command("run")(serve.run)
 app.command("submit")(submitting.submit)
 app.command("wait")(submitting.wait)
 app.command("list")(runs.list_runs)
-app.command("get")(runs.get)
+app.command("get")(show.get)
 app.command("logs")(reading.logs)
 app.command("events")(reading.events)
 app.command("cancel")(runs.cancel)
+app.command("retry")(intents.retry)
+app.command("suspend")(intents.suspend)
+app.command("resume")(intents.resume)
+app.command("approve")(intents.approve)
+app.command("reject")(intents.reject)
 app.command("delete")(runs.delete)
+app.add_typer(workflows.app)
 app.command("lint")(lint.lint)
 
 db = typer.Typer(name="db", help="The service's database.", no_args_is_help=True)

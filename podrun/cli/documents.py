@@ -9,6 +9,7 @@ Source: https://yaml.org/spec/1.2.2/#103-core-schema
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from podrun.cli.yaml12 import Fault, YamlDocument, read_yaml
+
+#: A stored workflow's name, or one version of it.
+_STORED = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?(?:@[1-9][0-9]{0,8})?")
 
 
 class UnreadableDocument(Exception):
@@ -34,6 +38,11 @@ class Document:
     name: str  #: FILE, for messages
     content: bytes  #: its JSON
     text: str  #: what was read
+
+    def value(self) -> dict[str, Any]:
+        """The workflow as Python has it."""
+        value: dict[str, Any] = json.loads(self.content)
+        return value
 
     def line_of(self, pointer: str) -> int | None:
         """The line, from 1, where the value at a JSON pointer stands, or the nearest that contains it; None: not known."""
@@ -68,6 +77,31 @@ def read_document(file: str) -> Document:
     if not isinstance(value, dict):
         raise UnreadableDocument(name, "a workflow is an object with name and tasks")
     return Document(name, content, text)
+
+
+def stored_name(target: str) -> str | None:
+    """What names a stored workflow, not a file: it has no `/` and no ending .json, .yaml or .yml, and no file has this name.
+
+    Raises:
+        UnreadableDocument: It can be neither.
+    """
+    if target == "-" or "/" in target or target.endswith((".json", ".yaml", ".yml")) or Path(target).exists():
+        return None
+    if not _STORED.fullmatch(target):
+        raise UnreadableDocument(target, "there is no such file, and no stored workflow can have this name")
+    return target
+
+
+def split_version(name: str) -> tuple[str, int | None]:
+    """`name@3` as the name and 3.
+
+    Raises:
+        UnreadableDocument: It is no name of a stored workflow.
+    """
+    if not _STORED.fullmatch(name):
+        raise UnreadableDocument(name, "no stored workflow can have this name: write NAME or NAME@VERSION")
+    bare, _, version = name.partition("@")
+    return bare, int(version) if version else None
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""Prints a log's items as lines: `[task] text`, of all escape sequences only colours."""
+"""Prints a log's items as lines: `[task] text`, or `[task/container] text`; of all escape sequences only colours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Source = tuple[str, int, str]
 class LinePrinter:
     """Prints lines as they come. A long line comes in pieces, and pieces of another source may come between."""
 
-    prefix: bool  #: put `[task] ` before each line
+    prefix: bool  #: put `[task] ` or `[task/container] ` before each line
     timestamps: bool = False
     as_json: bool = False
     flush: bool = True  #: for a follower, who must see each line at once
@@ -72,4 +72,6 @@ class LinePrinter:
 
     def _head(self, item: LogItem) -> str:
         time = plain(item.get("time")) + " " if self.timestamps else ""
-        return time + (f"[{plain(item.get('task'))}] " if self.prefix else "")
+        container = plain(item.get("container"))
+        source = plain(item.get("task")) + (f"/{container}" if container not in {"", "main"} else "")
+        return time + (f"[{source}] " if self.prefix else "")

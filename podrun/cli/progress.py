@@ -20,23 +20,57 @@ from podrun.types import Event, Run, Task
 MOST_TASKS = 200
 _INTERESTING = ("Running", "Failed", "Error")
 _STYLES = {"Succeeded": "green", "Failed": "red", "Error": "red", "Running": "cyan", "Cancelled": "yellow", "Omitted": "yellow"}
-_SHOWN_EVENTS = frozenset({"RunPhase", "TaskPhase", "CancelRequested", "Note"})
+_SHOWN_EVENTS = frozenset(
+    {
+        "RunPhase", "TaskPhase", "CancelRequested", "RetryRequested", "SuspendRequested", "ResumeRequested", "Approved",
+        "Rejected", "Note",
+    }
+)  # fmt: skip
 
 
-async def watch(client: AsyncClient, run_id: str) -> Run:
-    """Show a run until it is finished, and return it."""
+async def watch(client: AsyncClient, run_id: str, *, since: str | None = None) -> Run:
+    """Show a run until it is finished, and return it; of its history what is not before `since`."""
     if sys.stdout.isatty():
         return await _watch_live(client, run_id, Console())
-    await print_transitions(client, run_id, out=sys.stdout)
+    await print_transitions(client, run_id, out=sys.stdout, since=since)
     return await client.wait(run_id)
 
 
-async def print_transitions(client: AsyncClient, run_id: str, *, out: TextIO, only_troubles: bool = False) -> None:
-    """Print a line for each phase change of a run until its end; `only_troubles`: only what has a reason to tell."""
+async def print_transitions(
+    client: AsyncClient,
+    run_id: str,
+    *,
+    out: TextIO,
+    only_troubles: bool = False,
+    since: str | None = None,
+    answerable: bool = True,
+) -> None:
+    """Print a line for each phase change of a run until its end.
+
+    Args:
+        client: The service.
+        run_id: The run.
+        out: Where to.
+        only_troubles: Only what has a reason to tell.
+        since: Nothing that was before this time, as the service writes it.
+        answerable: Whether others can reach the service, to approve what waits for that.
+    """
     async with aclosing(client.events(run_id, follow=True)) as events:
         async for event in events:
-            if event.get("type") in _SHOWN_EVENTS and (not only_troubles or (event.get("task") and event.get("reason"))):
+            if event.get("type") not in _SHOWN_EVENTS or (since and event.get("time", since) < since):
+                continue
+            if not only_troubles or (event.get("task") and event.get("reason")):
                 print_line(event_line(event, out=out), out=out)
+            if event.get("reason") == "WaitingForApproval":
+                print_line(approval_hint(run_id, event.get("task"), answerable=answerable), out=out)
+
+
+def approval_hint(run_id: str, task: str | None, *, answerable: bool = True) -> str:
+    """How to answer a task that waits for approval."""
+    if not answerable:
+        return "  nobody can answer in `podrun run`: `podrun serve` and `podrun submit`, or give the approval a timeout_seconds"
+    place = f"{plain(run_id)} {plain(task)}"
+    return f"  podrun approve {place}   or   podrun reject {place}"
 
 
 def event_line(event: Event, *, out: TextIO | None = None) -> str:

@@ -35,7 +35,12 @@ def logs(
         str | None, typer.Option("--attempt", metavar="NUMBER", help="An attempt, or all; the last by default.")
     ] = None,
     container: Annotated[
-        str | None, typer.Option("--container", metavar="NAME", help="A container, or *; main by default.")
+        str | None,
+        typer.Option(
+            "--container",
+            metavar="NAME",
+            help="A container (also of init containers and sidecars), or * for all; main by default.",
+        ),
     ] = None,
     tail: Annotated[
         int | None, typer.Option("--tail", min=0, metavar="LINES", help="Only this many lines from the end.")
@@ -55,7 +60,8 @@ def logs(
     async def work(client: AsyncClient) -> int:
         if raw:
             return await _print_bytes(client, run, task, follow=follow, attempt=attempt, container=container, tail=tail)
-        printer = LinePrinter(prefix=task is None, timestamps=timestamps, as_json=output is OutputFormat.JSON, flush=follow)
+        many = task is None or container == "*"
+        printer = LinePrinter(prefix=many, timestamps=timestamps, as_json=output is OutputFormat.JSON, flush=follow)
         code = Code.SUCCEEDED
         items = client.logs(run, task, follow=follow, attempt=attempt, container=container, tail=tail, grep=grep)
         async with aclosing(items):

@@ -13,7 +13,7 @@ from podrun.cli.runtime import Code
 _CODES = {
     Code.SUCCEEDED: "succeeded",
     Code.FAILED: "the run ended Failed or in Error",
-    Code.USAGE: "bad usage, or a refused workflow",
+    Code.USAGE: "bad usage, or refused: a workflow that is not valid, a request that can't be met now",
     Code.CANCELLED: "the run was cancelled",
     Code.TIMEOUT: "`--timeout`",
     Code.UNREACHABLE: "the server can't be reached, or refused us",
@@ -41,8 +41,8 @@ def _lines() -> Iterator[str]:
     yield from ("## Exit codes", "", "| code | meaning |", "| --- | --- |")
     yield from (f"| {code.value} | {meaning} |" for code, meaning in _CODES.items())
     yield ""
-    yield "1, 3 and 4 only where it waits: `run`, `wait`, `submit --wait/--follow`, `logs -f`, `events -f`. Of several runs"
-    yield "the worst: 1 before 3 before 0. The token is read from `PODRUN_TOKEN`."
+    yield "1, 3 and 4 only where it waits: `run`, `wait`, `submit` and `retry` with `--wait` or `--follow`, `logs -f`,"
+    yield "`events -f`. Of several runs the worst: 1 before 3 before 0. The token is read from `PODRUN_TOKEN`."
 
 
 def _command(name: str, command: Any) -> Iterator[str]:
@@ -73,7 +73,8 @@ def _row(name: str, part: Any) -> str:
         said += f" Default: {getattr(part.default, 'value', part.default)}."
     elif isinstance(part.show_default, str):
         said += f" Default: {part.show_default}."
-    return f"| `{name}` | {said.replace('|', chr(92) + '|')} |"
+    cells = [f"`{name}`", said]
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`list`, `get`, `cancel` and `delete`."""
+"""`list`, `cancel` and `delete`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import typer
 
 from podrun.cli.escape import plain
 from podrun.cli.output import duration, paint, print_columns, print_document, print_line, why
-from podrun.cli.runtime import Code, OutputFormat, OutputOption, RunArgument, ServerOption, Session, complain, execute
+from podrun.cli.runtime import Code, OutputFormat, OutputOption, ServerOption, Session, complain, execute
 from podrun.client import AsyncClient
 from podrun.errors import ProblemError
-from podrun.types import Run, Task
+from podrun.types import Run
 
 RunArguments = Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of runs.")]
 
@@ -44,30 +44,10 @@ def list_runs(
         if output is OutputFormat.JSON:
             print_document({"items": runs})
         else:
-            print_columns([("RUN", "WORKFLOW", "PHASE", "CREATED", "TIME", "WHY"), *map(_run_row, runs)], phase_column=2)
-        return Code.SUCCEEDED
-
-    execute(Session(server=server), work)
-
-
-def get(run: RunArgument, server: ServerOption = None, output: OutputOption = OutputFormat.TEXT) -> None:
-    """Show a run and its tasks."""
-
-    async def work(client: AsyncClient) -> int:
-        found = await client.get_run(run)
-        tasks = [task async for task in client.list_tasks(run)]
-        if output is OutputFormat.JSON:
-            print_document({**found, "tasks": tasks})
-            return Code.SUCCEEDED
-        print_line(f"run       {plain(found.get('id'))}")
-        print_line(f"workflow  {plain(found.get('workflow'))}")
-        print_line(f"phase     {paint(plain(found.get('phase')))}" + ("" if found.get("is_finished") else " (not finished)"))
-        print_line(f"created   {plain(found.get('created_at'))}")
-        print_line(f"time      {duration(found.get('started_at'), found.get('finished_at'))}".rstrip())
-        if reason := why(found):
-            print_line(f"why       {reason}")
-        print_line("")
-        print_columns([("TASK", "PHASE", "ATTEMPT", "EXIT", "TIME", "POD", "WHY"), *map(_task_row, tasks)], phase_column=1)
+            rows = [("RUN", "WORKFLOW", "PHASE", "CREATED", "SCHEDULED", "TIME", "WHY"), *map(_run_row, runs)]
+            if not any(run.get("scheduled_at") for run in runs):
+                rows = [(*row[:4], *row[5:]) for row in rows]
+            print_columns(rows, phase_column=2)
         return Code.SUCCEEDED
 
     execute(Session(server=server), work)
@@ -91,7 +71,7 @@ def cancel(
             if output is OutputFormat.TEXT:
                 print_line(f"run {plain(run.get('id'))} {paint(plain(run.get('phase')))}")
 
-        code = await _for_each(runs, cancel_one)
+        code = await for_each(runs, cancel_one)
         if output is OutputFormat.JSON:
             print_document(cancelled[0] if len(cancelled) == 1 else {"items": cancelled})
         return code
@@ -111,7 +91,7 @@ def delete(runs: RunArguments, server: ServerOption = None, output: OutputOption
             if output is OutputFormat.TEXT:
                 print_line(f"run {plain(run_id)} deleted")
 
-        code = await _for_each(runs, delete_one)
+        code = await for_each(runs, delete_one)
         if output is OutputFormat.JSON:
             print_document({"deleted": deleted})
         return code
@@ -119,38 +99,31 @@ def delete(runs: RunArguments, server: ServerOption = None, output: OutputOption
     execute(Session(server=server), work)
 
 
-async def _for_each(runs: Iterable[str], act: Callable[[str], Awaitable[None]]) -> Code:
-    """Do the same to each run: one that is refused is complained of, and does not keep the others from theirs."""
+async def for_each(names: Iterable[str], act: Callable[[str], Awaitable[None]]) -> Code:
+    """Do the same to each of several: one that is refused is complained of, and does not keep the others from theirs."""
     code = Code.SUCCEEDED
-    for run_id in dict.fromkeys(runs):
+    for name in dict.fromkeys(names):
         try:
-            await act(run_id)
+            await act(name)
         except ProblemError as exc:
             code = max(code, complain(exc))
     return code
 
 
+def workflow_of(run: Run) -> str:
+    """Which workflow a run is of, with its version if it is a stored one."""
+    version = run.get("workflow_version")
+    return plain(run.get("workflow")) + (f"@{version}" if version is not None else "")
+
+
 def _run_row(run: Run) -> tuple[str, ...]:
+    suspended = "suspended" if run.get("suspended") and not run.get("is_finished") else ""
     return (
         plain(run.get("id")),
-        plain(run.get("workflow")),
+        workflow_of(run),
         plain(run.get("phase")),
         plain(run.get("created_at")),
+        plain(run.get("scheduled_at")),
         duration(run.get("started_at"), run.get("finished_at")),
-        why(run),
-    )
-
-
-def _task_row(task: Task) -> tuple[str, ...]:
-    attempts = task.get("attempts") or []
-    last = attempts[-1] if attempts else {}
-    exit_code = last.get("exit_code")
-    return (
-        plain(task.get("name")),
-        plain(task.get("phase")),
-        str(last.get("attempt", "")),
-        "" if exit_code is None else str(exit_code),
-        duration(task.get("started_at"), task.get("finished_at")),
-        plain(last.get("pod")),
-        why(task),
+        ", ".join(part for part in (suspended, why(run)) if part),
     )

@@ -70,6 +70,7 @@ class Session:
     timeout_seconds: float | None = None
     patience: Patience | None = None
     document: Document | None = None  #: the workflow, so that faults can be shown by line
+    root: str = "/workflow"  #: where the workflow stands in what was sent; empty: it is all of it
     runs: list[str] = field(default_factory=list)  #: runs that go on if we leave
     idempotency_key: str | None = None  #: of a submission whose answer has not come
 
@@ -123,7 +124,7 @@ def _guarded(session: Session, work: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return Code.BROKEN_PIPE
     except (ClientError, UnreadableDocument) as exc:
-        return complain(exc, session.document)
+        return complain(exc, session.document, root=session.root)
     return code
 
 
@@ -156,18 +157,23 @@ def first_error() -> Iterator[None]:
         raise failure from None
 
 
-def complain(exc: ClientError | UnreadableDocument, document: Document | None = None) -> Code:
-    """Print what went wrong, each fault of a document on a line of its own, and return the exit code for it."""
+def complain(exc: ClientError | UnreadableDocument, document: Document | None = None, *, root: str = "/workflow") -> Code:
+    """Print what went wrong, each fault of a document on a line of its own, and return the exit code for it.
+
+    Args:
+        exc: What went wrong.
+        document: The workflow that was sent.
+        root: Where it stood in what was sent.
+    """
     if isinstance(exc, UnreadableDocument):
         print_faults(exc.name, ((fault.pointer, fault.detail, fault.line) for fault in exc.faults))
         if not exc.faults:
             note(plain(str(exc)))
         return Code.USAGE
     if isinstance(exc, ProblemError):
-        name = document.name if document else ""
-        faults = [(fault["pointer"], fault["detail"]) for fault in exc.errors]
-        print_faults(name, _with_lines(document, faults))
-        if not faults:
+        for fault in exc.errors:
+            _print_fault(document, root, fault["pointer"], fault["detail"])
+        if not exc.errors:
             note(plain(str(exc)))
         return Code.UNREACHABLE if exc.status in _REFUSED_US or exc.status >= 500 else Code.USAGE
     note(plain(str(exc)))
@@ -182,11 +188,26 @@ def print_faults(name: str, faults: Iterable[tuple[str, str, int | None]]) -> No
         note(": ".join(part for part in parts if part))
 
 
-def _with_lines(document: Document | None, faults: list[tuple[str, str]]) -> Iterable[tuple[str, str, int | None]]:
-    for sent, detail in faults:
-        # In what was sent the workflow stands below /workflow; in the file it is the root.
-        pointer = sent.removeprefix("/workflow") if sent == "/workflow" or sent.startswith("/workflow/") else sent
-        yield pointer, detail, document.line_of(pointer) if document else None
+#: What beside the workflow stands in a submission, by the flag that gave it.
+_FLAGS = {"params": "-p", "labels": "--label"}
+
+
+def _print_fault(document: Document | None, root: str, sent: str, detail: str) -> None:
+    """Print a fault at its place in the file: there the workflow is the root; or at the flag that it comes from."""
+    if root and not (sent == root or sent.startswith(root + "/")):
+        _, _, path = sent.partition("/")
+        key, _, rest = path.partition("/")
+        name, _, inner = rest.partition("/")
+        if key in _FLAGS:
+            place = f"{_FLAGS[key]} {name.replace('~1', '/').replace('~0', '~')}".rstrip()
+            print_faults(plain(place), [(f"/{inner}" if inner else "", detail, None)])
+        elif key == "tasks":  # of a retry: the sentence names the one that is meant
+            note(plain(detail))
+        else:
+            print_faults("", [(sent, detail, None)])
+        return
+    pointer = sent.removeprefix(root)
+    print_faults(document.name if document else "", [(pointer, detail, document.line_of(pointer) if document else None)])
 
 
 def code_of(phase: str | None) -> Code:

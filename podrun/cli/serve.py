@@ -13,6 +13,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,7 @@ import typer
 from podrun.cli.documents import UnreadableDocument, read_document
 from podrun.cli.escape import plain
 from podrun.cli.output import note
+from podrun.cli.params import LabelsOption, ParamsOption, read_pairs, read_params
 from podrun.cli.runtime import Code, OutputFormat, OutputOption, TimeoutOption, complain, first_error
 from podrun.cli.submitting import FileArgument, follow_run
 from podrun.client import AsyncClient
@@ -83,6 +85,8 @@ def serve(
 
 def run(
     file: FileArgument,
+    param: ParamsOption = None,
+    label: LabelsOption = None,
     pods: PodsOption = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep database and logs, and say where they are.")] = False,
     timeout: TimeoutOption = None,
@@ -109,7 +113,7 @@ def run(
             token=secrets.token_urlsafe(32),
         )
         with _refusals(Code.UNREACHABLE):
-            code = _run_once(settings, file, timeout, as_json=output is OutputFormat.JSON)
+            code = _run_once(settings, file, param, label, timeout, as_json=output is OutputFormat.JSON)
     finally:
         if keep:
             note(f"kept: {folder}")
@@ -129,14 +133,24 @@ def db_upgrade(database_url: DatabaseOption = None) -> None:
         upgrade(settings.database_url)
 
 
-def _run_once(settings: Settings, file: str, timeout_seconds: float | None, *, as_json: bool) -> int:
+def _run_once(
+    settings: Settings,
+    file: str,
+    params: list[str] | None,
+    labels: list[str] | None,
+    timeout_seconds: float | None,
+    *,
+    as_json: bool,
+) -> int:
     from app.main import running_service
 
     document = None
     try:
+        written = read_pairs("-p", params)
         document = read_document(file)
+        submission = Submission(document.content, read_params(written, document.value()), read_pairs("--label", labels))
         service, token = running_service(settings), settings.token.get_secret_value() if settings.token else None
-        return asyncio.run(run_in(service, token, document.content, timeout_seconds, as_json=as_json))
+        return asyncio.run(run_in(service, token, submission, timeout_seconds, as_json=as_json))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return Code.INTERRUPTED
     except SystemExit:
@@ -146,10 +160,19 @@ def _run_once(settings: Settings, file: str, timeout_seconds: float | None, *, a
         return complain(exc, document)
 
 
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What to run."""
+
+    content: bytes  #: the workflow's JSON
+    params: dict[str, Any] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+
+
 async def run_in(
     service: AbstractAsyncContextManager[str],
     token: str | None,
-    content: bytes,
+    submission: Submission,
     timeout_seconds: float | None,
     *,
     as_json: bool,
@@ -159,7 +182,7 @@ async def run_in(
     Args:
         service: Gives the service's address, and ends it.
         token: The service's token.
-        content: The workflow's JSON.
+        submission: The workflow, and what goes with it.
         timeout_seconds: When to cancel the run; None: never.
         as_json: Print JSON lines.
     """
@@ -167,7 +190,7 @@ async def run_in(
     async with service as url, AsyncClient(url, token=token) as client:
         try:
             with first_error():
-                code = await _run_to_its_end(client, content, timeout_seconds, as_json=as_json)
+                code = await _run_to_its_end(client, submission, timeout_seconds, as_json=as_json)
         except ClientError as exc:
             # Raised through the service it would cut the service short instead of letting it close.
             failure = exc
@@ -176,12 +199,13 @@ async def run_in(
     return code
 
 
-async def _run_to_its_end(client: AsyncClient, content: bytes, timeout_seconds: float | None, *, as_json: bool) -> int:
-    run_id = (await client.submit(content))["id"]
+async def _run_to_its_end(client: AsyncClient, submission: Submission, timeout_seconds: float | None, *, as_json: bool) -> int:
+    run = await client.submit(submission.content, params=submission.params, labels=submission.labels)
+    run_id = run["id"]
     async with asyncio.TaskGroup() as group:
         stop = _Stop(client, run_id, group)
         with stop.on_signals(timeout_seconds):
-            code = await follow_run(client, run_id, as_json=as_json)
+            code = await follow_run(client, run_id, as_json=as_json, answerable=False)
     return code if stop.code is None else stop.code
 
 

@@ -10,10 +10,11 @@ from typing import Annotated
 
 import typer
 
-from podrun.cli.documents import read_document
+from podrun.cli.documents import read_document, split_version, stored_name
 from podrun.cli.escape import plain
 from podrun.cli.loglines import LinePrinter
 from podrun.cli.output import note, print_document, print_item, print_line
+from podrun.cli.params import LabelsOption, ParamsOption, read_pairs, read_params
 from podrun.cli.progress import print_transitions, watch
 from podrun.cli.report import report
 from podrun.cli.runtime import (
@@ -34,19 +35,28 @@ from podrun.errors import ClientError
 from podrun.types import Run
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="The workflow, JSON or YAML; - is standard input.")]
+WaitOption = Annotated[bool, typer.Option("--wait", help="Wait until the run is finished, and exit with its outcome.")]
+FollowOption = Annotated[bool, typer.Option("--follow", help="Print the run's logs as they come, and exit with its outcome.")]
 
 
 def submit(
-    file: FileArgument,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until the run is finished, and exit with its outcome.")] = False,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="Print the run's logs as they come, and exit with its outcome.")
-    ] = False,
+    workflow: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|NAME[@VERSION]",
+            help="The workflow. What is -, ends in .json, .yaml or .yml, has a / in it or is there as a file is a FILE (see "
+            "`run`); anything else is the name of a stored workflow.",
+        ),
+    ],
+    param: ParamsOption = None,
+    label: LabelsOption = None,
+    wait: WaitOption = False,
+    follow: FollowOption = False,
     timeout: TimeoutOption = None,
     idempotency_key: Annotated[
         str | None,
         typer.Option(
-            "--idempotency-key", metavar="KEY", help="The same key with the same FILE gives the same run, for 24 hours."
+            "--idempotency-key", metavar="KEY", help="The same key with the same request gives the same run, for 24 hours."
         ),
     ] = None,
     server: ServerOption = None,
@@ -58,8 +68,16 @@ def submit(
     as_json = output is OutputFormat.JSON
 
     async def work(client: AsyncClient) -> int:
-        session.document = read_document(file)
-        run = await client.submit(session.document.content, idempotency_key=key)
+        labels, written = read_pairs("--label", label), read_pairs("-p", param)
+        sent: bytes | str
+        if name := stored_name(workflow):
+            sent = name
+            declared = await _stored_document(client, name) if written else None
+        else:
+            session.document = read_document(workflow)
+            sent = session.document.content
+            declared = session.document.value()
+        run = await client.submit(sent, params=read_params(written, declared), labels=labels, idempotency_key=key)
         session.runs.append(run["id"])
         if not (wait or follow):
             print_document(run) if as_json else print_line(plain(run["id"]))
@@ -90,23 +108,39 @@ def wait(
     execute(session, work)
 
 
-async def wait_for_run(client: AsyncClient, run_id: str, *, as_json: bool) -> int:
-    """Wait for one run, showing how it goes on, and say how it ended."""
+async def _stored_document(client: AsyncClient, name: str) -> object:
+    bare, version = split_version(name)
+    return (await client.get_workflow(bare, version=version)).get("document")
+
+
+async def wait_for_run(client: AsyncClient, run_id: str, *, as_json: bool, since: str | None = None) -> int:
+    """Wait for one run, showing how it goes on (of what was before `since` nothing), and say how it ended."""
     if as_json:
         run = await client.wait(run_id)
         print_document(run)
     else:
-        run = await watch(client, run_id)
+        run = await watch(client, run_id, since=since)
         await report(client, run, out=sys.stdout, with_logs=True)
     return code_of(run.get("phase"))
 
 
-async def follow_run(client: AsyncClient, run_id: str, *, as_json: bool) -> int:
-    """Print a run's logs to their end, troubles on standard error beside them, and say how it ended."""
+async def follow_run(
+    client: AsyncClient,
+    run_id: str,
+    *,
+    as_json: bool,
+    cursor: str | None = None,
+    since: str | None = None,
+    answerable: bool = True,
+) -> int:
+    """Print a run's logs to their end, troubles on standard error beside them, and say how it ended.
+
+    Lines up to `cursor` and troubles before the time `since` are left out. `answerable`: see `print_transitions`.
+    """
     printer = LinePrinter(prefix=True, as_json=as_json)
 
     async def follow_logs() -> None:
-        async with aclosing(client.logs(run_id, follow=True)) as items:
+        async with aclosing(client.logs(run_id, follow=True, cursor=cursor)) as items:
             async for item in items:
                 printer.take(item)
 
@@ -115,7 +149,10 @@ async def follow_run(client: AsyncClient, run_id: str, *, as_json: bool) -> int:
             streams.create_task(follow_logs(), name="logs")
             if not as_json:
                 # A task that can't start says nothing in the log: its reason must be seen all the same.
-                streams.create_task(print_transitions(client, run_id, out=sys.stderr, only_troubles=True), name="events")
+                troubles = print_transitions(
+                    client, run_id, out=sys.stderr, only_troubles=True, since=since, answerable=answerable
+                )
+                streams.create_task(troubles, name="events")
     run = await client.wait(run_id)
     if as_json:
         print_item({"type": "run", **run})

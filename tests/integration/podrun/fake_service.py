@@ -32,6 +32,9 @@ class FakeService:
         self.lines: dict[str, list[dict[str, Any]]] = {}
         self.events: dict[str, list[dict[str, Any]]] = {}
         self.by_key: dict[str, str] = {}
+        self.workflows: dict[str, list[dict[str, Any]]] = {}  #: name → documents, the newest last
+        self.paused: set[str] = set()
+        self.schedule: dict[str, Any] | None = None  #: of each stored workflow
         self.bodies: list[bytes] = []
         self.asked: list[tuple[str, str, dict[str, str]]] = []  #: method, path with query, headers
         self.troubles: list[int | str] = []  #: what the next requests meet: a status, or DROP
@@ -102,7 +105,7 @@ API = "/api/v1"
 
 def make_app(fake: FakeService) -> FastAPI:
     app = FastAPI(openapi_url=None)
-    for add_routes in (_add_submission, _add_runs, _add_lists, _add_logs, _add_streams):
+    for add_routes in (_add_submission, _add_runs, _add_intents, _add_workflows, _add_lists, _add_logs, _add_streams):
         add_routes(app, fake)
     app.add_middleware(_Gate, fake=fake)
     return app
@@ -123,8 +126,11 @@ def _add_submission(app: FastAPI, fake: FakeService) -> None:
         return JSONResponse({key: value for key, value in fake.runs[fake.by_key[key]].items() if key != "polls"}, 201)
 
     @app.post(f"{API}/workflows/validate")
-    async def validate() -> Response:
-        return problem(422, "The workflow is not valid", **fake.refusal) if fake.refusal else JSONResponse({"valid": True})
+    async def validate(request: Request) -> Response:
+        if fake.refusal:
+            return problem(422, "The workflow is not valid", **fake.refusal)
+        pods = {"pods": [{"metadata": {"name": "a"}}]} if request.query_params.get("pods") == "true" else {}
+        return JSONResponse({"valid": True} | pods)
 
     @app.get(f"{API}/info")
     async def info() -> Response:
@@ -164,6 +170,78 @@ def _add_runs(app: FastAPI, fake: FakeService) -> None:
             fake.runs[run_id] |= {"phase": "Cancelled", "polls": 0}
         fake.cancelled.set()
         return JSONResponse(fake.runs[run_id], 202)
+
+
+def _add_intents(app: FastAPI, fake: FakeService) -> None:
+    @app.post(API + "/runs/{run_id}/{intent}")
+    @app.post(API + "/runs/{run_id}/tasks/{task}/{intent}")
+    async def ask(run_id: str, intent: str, request: Request) -> Response:
+        fake.bodies.append(await request.body())
+        if run_id not in fake.runs:
+            return problem(404, "Not Found")
+        if fake.refusal:
+            return problem(409, "Refused", **fake.refusal)
+        run = fake.runs[run_id]
+        if intent == "retry":
+            if run.get("retried_at"):
+                return problem(409, "The run is not finished")
+            run["retried_at"] = "2026-01-02T04:00:00Z"
+        elif intent in {"suspend", "resume"}:
+            run["suspended"] = intent == "suspend"
+        return JSONResponse({key: value for key, value in run.items() if key != "polls"}, 202)
+
+
+def _add_workflows(app: FastAPI, fake: FakeService) -> None:
+    def stored(name: str, version: int | None = None) -> dict[str, Any]:
+        number = version or len(fake.workflows[name])
+        document, paused = fake.workflows[name][number - 1], name in fake.paused
+        schedule = fake.schedule and fake.schedule | ({"next_at": None} if paused else {})
+        params = {key: {"type": "string", "required": False} | spec for key, spec in document.get("params", {}).items() if spec}
+        return {
+            "name": name,
+            "version": number,
+            "paused": paused,
+            "updated_at": "2026-01-02T03:04:05Z",
+            "schedule": schedule,
+            "params": params,
+            "document": document,
+        }
+
+    @app.put(API + "/workflows/{name}")
+    async def put(name: str, request: Request) -> Response:
+        fake.bodies.append(await request.body())
+        if fake.refusal:
+            return problem(422, "The workflow is not valid", **fake.refusal)
+        versions, document = fake.workflows.setdefault(name, []), json.loads(fake.bodies[-1])
+        if versions[-1:] != [document]:
+            versions.append(document)
+        return JSONResponse(stored(name))
+
+    @app.get(f"{API}/workflows")
+    async def list_workflows() -> Response:
+        return JSONResponse({"items": [stored(name) for name in sorted(fake.workflows)], "next_cursor": None})
+
+    @app.get(API + "/workflows/{name}")
+    async def get(name: str, version: int | None = None) -> Response:
+        if not 0 < (version or 1) <= len(fake.workflows.get(name, [])):
+            return problem(404, "Not Found", detail=f"there is no workflow {name!r}")
+        return JSONResponse(stored(name, version))
+
+    @app.get(API + "/workflows/{name}/versions")
+    async def versions(name: str) -> Response:
+        items = [{"version": number, "created_at": "T"} for number in range(len(fake.workflows[name]), 0, -1)]
+        return JSONResponse({"items": items, "next_cursor": None})
+
+    @app.delete(API + "/workflows/{name}")
+    async def delete(name: str) -> Response:
+        return Response(status_code=204) if fake.workflows.pop(name, None) else problem(404, "Not Found")
+
+    @app.post(API + "/workflows/{name}/{change}")
+    async def change(name: str, change: str) -> Response:
+        if name not in fake.workflows:
+            return problem(404, "Not Found")
+        (fake.paused.add if change == "pause" else fake.paused.discard)(name)
+        return JSONResponse(stored(name))
 
 
 def _add_lists(app: FastAPI, fake: FakeService) -> None:

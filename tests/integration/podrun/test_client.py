@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
+from typing import Any
 
 import pytest
 
-from podrun import AsyncClient, Client, InvalidArgument, Patience, ProblemError, ServerUnreachable, UnexpectedAnswer
+from podrun import (
+    AsyncClient,
+    Client,
+    InvalidArgument,
+    Patience,
+    ProblemError,
+    ServerUnreachable,
+    UnexpectedAnswer,
+    Workflow,
+)
 from podrun.errors import StreamRefused
 from tests.integration.podrun.fake_service import DROP, FakeService
 
@@ -36,6 +47,71 @@ async def test_submit__json_bytes__sent_as_they_are(fake: FakeService) -> None:
     async with client(fake) as podrun:
         await podrun.submit(text, labels={"a": "b"}, idempotency_key="k")
     assert fake.bodies == [b'{"workflow": ' + text + b', "labels": {"a": "b"}}']
+
+
+async def test_submit__builder_params_labels__one_body(fake: FakeService) -> None:
+    with Workflow("x", params={"n": 1}) as w:
+        w.task("a")
+    async with client(fake) as podrun:
+        await podrun.submit(w, params={"n": 2}, labels={"a": "b"})
+        await podrun.submit("deploy@3", params={"n": [None]})
+        await podrun.submit("deploy")
+    assert [json.loads(body) for body in fake.bodies] == [
+        {"workflow": {"name": "x", "params": {"n": 1}, "tasks": [{"name": "a"}]}, "params": {"n": 2}, "labels": {"a": "b"}},
+        {"workflow": "deploy@3", "params": {"n": [None]}},
+        {"workflow": "deploy"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "ask"),
+    [
+        ("/runs/r/retry", {}, lambda podrun: podrun.retry("r")),
+        ("/runs/r/retry", {"tasks": ["a", "work.3"]}, lambda podrun: podrun.retry("r", ["a", "work.3"])),
+        ("/runs/r/suspend", {}, lambda podrun: podrun.suspend("r")),
+        ("/runs/r/resume", {}, lambda podrun: podrun.resume("r")),
+        ("/runs/r/tasks/a.1/approve", {"comment": "fine"}, lambda podrun: podrun.approve("r", "a.1", comment="fine")),
+        ("/runs/r/tasks/a/reject", {}, lambda podrun: podrun.reject("r", "a")),
+    ],
+)
+async def test_intents__asked__sent_and_the_run(fake: FakeService, path: str, body: object, ask: Any) -> None:
+    fake.add_run("r")
+    async with client(fake) as podrun:
+        assert (await ask(podrun))["id"] == "r"
+    assert fake.asked_for("POST", path)
+    assert [json.loads(sent) for sent in fake.bodies] == [body]
+
+
+async def test_retry__answer_lost__done_once(fake: FakeService) -> None:
+    fake.add_run("r")
+    fake.troubles = [DROP]
+    async with client(fake) as podrun:
+        assert (await podrun.retry("r"))["retried_at"]
+        with pytest.raises(ProblemError) as caught:
+            await podrun.retry("r")
+    assert caught.value.status == 409
+
+
+async def test_workflows__stored_and_changed__as_asked(fake: FakeService) -> None:
+    with Workflow("w") as w:
+        w.task("a")
+    async with client(fake) as podrun:
+        assert (await podrun.put_workflow(w))["version"] == 1
+        assert (await podrun.put_workflow(b'{"name": "w", "tasks": []}'))["version"] == 2
+        assert (await podrun.get_workflow("w", version=1))["document"] == w.to_dict()
+        assert (await podrun.get_workflow("w"))["version"] == 2
+        assert [item["name"] async for item in podrun.list_workflows()] == ["w"]
+        assert [item["version"] async for item in podrun.list_versions("w")] == [2, 1]
+        assert (await podrun.pause_workflow("w"))["paused"]
+        assert not (await podrun.unpause_workflow("w"))["paused"]
+        assert (await podrun.validate(w, pods=True))["pods"]
+        await podrun.delete_workflow("w")
+        with pytest.raises(ProblemError):
+            await podrun.delete_workflow("w")
+        fake.troubles = [DROP]
+        await podrun.put_workflow(w)
+        fake.troubles = [DROP]
+        await podrun.delete_workflow("w")
 
 
 async def test_submit__refused__problem_with_errors_at_once(fake: FakeService) -> None:
@@ -241,13 +317,30 @@ def test_client__same_methods__without_asyncio(fake: FakeService) -> None:
     podrun.close()
 
 
+def test_client__workflows_and_intents__without_asyncio(fake: FakeService) -> None:
+    fake.add_run("r")
+    with Client(fake.url, patience=SHORT) as podrun:
+        podrun.put_workflow({"name": "w", "tasks": []})
+        assert podrun.get_workflow("w", version=1)["version"] == 1
+        assert [item["name"] for item in podrun.list_workflows()] == ["w"]
+        assert [item["version"] for item in podrun.list_versions("w")] == [1]
+        assert podrun.pause_workflow("w")["paused"]
+        assert not podrun.unpause_workflow("w")["paused"]
+        podrun.delete_workflow("w")
+        assert podrun.suspend("r")["suspended"]
+        assert not podrun.resume("r")["suspended"]
+        assert podrun.retry("r", ["a"])["retried_at"]
+        assert podrun.approve("r", "a", comment="yes")["id"] == podrun.reject("r", "a")["id"] == "r"
+        assert podrun.validate({}) == {"valid": True}
+
+
 async def test_client__inside_a_running_loop__works(fake: FakeService) -> None:
     with Client(fake.url, patience=SHORT) as podrun:
         assert podrun.info() == {"version": "0"}
 
 
 def test_client__every_public_method__is_there() -> None:
-    missing = {name for name in vars(AsyncClient) if not name.startswith("_")} - set(vars(Client))
+    missing = {name for name in dir(AsyncClient) if not name.startswith("_")} - set(vars(Client))
     # `poll_run` is what the others are made of; the rest are properties of the connection.
     assert missing == {"poll_run", "server", "answered"}
 

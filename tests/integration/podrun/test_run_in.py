@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import threading
@@ -11,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from podrun.cli.serve import run_in
+from podrun.cli.serve import Submission, run_in
 from tests.integration.podrun.fake_service import FakeService
 
 
@@ -20,7 +21,7 @@ def run(fake: FakeService, timeout_seconds: float | None = None) -> int:
     async def service() -> AsyncIterator[str]:
         yield fake.url
 
-    return asyncio.run(run_in(service(), fake.token, b'{"name": "x"}', timeout_seconds, as_json=False))
+    return asyncio.run(run_in(service(), fake.token, Submission(b'{"name": "x"}'), timeout_seconds, as_json=False))
 
 
 @pytest.fixture
@@ -45,6 +46,24 @@ def test_run_in__run_ends__its_outcome(fake: FakeService, phase: str, code: int)
     fake.add_run("run-1", phase, polls=1)
     assert run(fake) == code
     assert not fake.asked_for("POST", "cancel")
+
+
+def test_run_in__params_and_labels__sent(fake: FakeService) -> None:
+    @asynccontextmanager
+    async def service() -> AsyncIterator[str]:
+        yield fake.url
+
+    submission = Submission(b'{"name": "x"}', {"n": 3}, {"a": "b"})
+    assert asyncio.run(run_in(service(), None, submission, None, as_json=False)) == 0
+    assert json.loads(fake.bodies[0]) == {"workflow": {"name": "x"}, "params": {"n": 3}, "labels": {"a": "b"}}
+
+
+def test_run_in__approval__says_that_nobody_can_answer(fake: FakeService, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.add_run("run-1")
+    waiting = {"phase": "Running", "reason": "WaitingForApproval", "message": "sure?"}
+    fake.events["run-1"] = [{"cursor": "1", "time": "T", "type": "TaskPhase", "task": "ask"} | waiting]
+    assert run(fake) == 0
+    assert "nobody can answer in `podrun run`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

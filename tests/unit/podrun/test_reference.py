@@ -18,7 +18,10 @@ SERVER_PACKAGES = ("app", "fastapi", "uvicorn", "pydantic", "sqlalchemy", "sqlmo
 
 def test_reference__every_command__is_in_it() -> None:
     text = reference()
-    commands = ["serve", "run", "submit", "wait", "list", "get", "logs", "events", "cancel", "delete", "lint", "db upgrade"]
+    commands = ["serve", "run", "submit", "wait", "list", "get", "logs", "events", "cancel", "retry", "suspend", "resume"]
+    commands += ["approve", "reject", "delete", "lint"]
+    commands += [f"workflows {name}" for name in ("put", "list", "get", "versions", "delete", "pause", "unpause")]
+    commands += ["db upgrade"]
     assert [line[4:-1].removeprefix("podrun ") for line in text.splitlines() if line.startswith("## `")] == commands
     for code in (0, 1, 2, 3, 4, 5, 130):
         assert f"| {code} |" in text

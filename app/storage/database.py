@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
+import orjson
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -105,6 +106,7 @@ def _sqlite_engine(url: URL, begin: str) -> Any:
     engine = create_engine(
         URL.create("sqlite", database=url.database),
         json_serializer=dump_json,
+        json_deserializer=orjson.loads,
         connect_args={"timeout": 30, "check_same_thread": False},
         pool_size=READERS,
         max_overflow=0,
@@ -169,6 +171,7 @@ def _postgres_engine(url: URL, pool_size: int, *, is_patient: bool) -> AsyncEngi
     return create_async_engine(
         url.set(drivername="postgresql+asyncpg"),
         json_serializer=dump_json,
+        json_deserializer=orjson.loads,
         pool_size=pool_size,
         max_overflow=pool_size // 2,
         pool_timeout=10,

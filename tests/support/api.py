@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -223,16 +223,17 @@ class Api:
         stored: Json = answer.json()
         return stored
 
-    async def run_when(self, run_id: str, *, seconds: float = RUN_SECONDS, **wanted: Any) -> Json:
-        """The run without its tasks, once it has the values that are wanted: waited for by its ETag."""
+    async def run_when(
+        self, run_id: str, condition: Callable[[Json], bool] | None = None, *, seconds: float = RUN_SECONDS, **wanted: Any
+    ) -> Json:
+        """The run without its tasks, once it has the values that are wanted and the condition holds: its ETag is waited for."""
         run: Json = {}
         tag = '""'
         try:
             async with asyncio.timeout(seconds):
-                while not wanted.items() <= run.items():
-                    answer = await self.http.get(
-                        f"/runs/{run_id}", params={"wait": 30} if run else None, headers={"If-None-Match": tag}
-                    )
+                while not run or not wanted.items() <= run.items() or not (condition is None or condition(run)):
+                    params = {"wait": 30} if run else None
+                    answer = await self.http.get(f"/runs/{run_id}", params=params, headers={"If-None-Match": tag})
                     assert answer.status_code in (200, 304), answer.text
                     if answer.status_code == 200:
                         run, tag = answer.json(), answer.headers["ETag"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from app.domain.phases import Phase
 from app.domain.plan.decisions import Decisions
 from app.domain.plan.run_state import RunState, TaskState
-from app.domain.plan.task_flow import Outcome, end_task
+from app.domain.plan.task_flow import Outcome, approval_seconds, end_task
 
 #: The reason of a task that waits for its approval.
 WAITING = "WaitingForApproval"
@@ -24,9 +26,11 @@ def answer(state: RunState, name: str, comment: str, out: Decisions, *, approved
 
 def time_out(state: RunState, task: TaskState, out: Decisions) -> None:
     """Nobody has answered in time."""
-    approval = task.spec.approval if task.spec else None
-    if approval is None or task.phase is not Phase.RUNNING:
+    approval, seconds = task.spec.approval if task.spec else None, approval_seconds(task)
+    if approval is None or seconds is None or task.phase is not Phase.RUNNING or task.reason != WAITING:
         return
-    message = f"nobody approved it within {approval.timeout_seconds:g} s"
+    if task.started_at is None or task.started_at + timedelta(seconds=seconds) > out.now:
+        return  # it waits anew, since the run was retried
+    message = f"nobody approved it within {seconds:g} s"
     phase = Phase.SKIPPED if approval.on_timeout == "skip" else Phase.FAILED
     end_task(state, task, Outcome(phase, "ApprovalTimeout", message), out)

@@ -171,9 +171,17 @@ def start(state: RunState, task: TaskState, out: Decisions) -> list[Ending]:
 
 def set_approval_timer(state: RunState, task: TaskState) -> None:
     """Nobody waits for an approval for longer than its task says."""
-    approval = task.spec.approval if task.spec else None
-    if approval is not None and approval.timeout_seconds is not None and task.started_at is not None:
-        state.set_timer(task.started_at + timedelta(seconds=approval.timeout_seconds), TimerKind.APPROVAL, task.name)
+    seconds = approval_seconds(task)
+    if seconds is not None and task.started_at is not None:
+        state.set_timer(task.started_at + timedelta(seconds=seconds), TimerKind.APPROVAL, task.name)
+
+
+def approval_seconds(task: TaskState) -> float | None:
+    """How long the task waits for its approval; None: for ever. What runs on exit has an end, so its approvals have one too."""
+    if task.spec is None or task.spec.approval is None:
+        return None
+    own = task.spec.approval.timeout_seconds
+    return task.spec.timeout_seconds if own is None and task.node.is_exit else own
 
 
 def begin(state: RunState, nodes: Iterable[NodeState], out: Decisions) -> None:

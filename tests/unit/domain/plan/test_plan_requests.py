@@ -32,6 +32,16 @@ def test_approval__rejected_or_nobody_came__failed_or_skipped() -> None:
     assert run["gate"].phase is Phase.SKIPPED
 
 
+def test_approval__on_exit_without_a_timeout__ends_with_the_tasks_own() -> None:
+    run = Language({"name": "a"}, on_exit=[{"name": "gate", "approval": {"message": "seen?"}}])
+    run.end("a")
+    assert run["gate"].phase is Phase.RUNNING
+    run.pass_time(599)
+    assert run["gate"].phase is Phase.RUNNING
+    run.pass_time(2)
+    assert (run["gate"].phase, run.state.reason) == (Phase.FAILED, "OnExitFailed")
+
+
 def test_suspend__nothing_new_starts__until_resumed() -> None:
     run = Language({"name": "a"}, {"name": "b", "depends_on": ["a"]})
     run.do(requests.suspend, suspended=True)

@@ -18,7 +18,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup
-SOURCES := app podrun tests scripts
+SOURCES := app podrun tests scripts benchmarks
 BASE_IMAGE ?= python:3.13-slim
 PYTEST_ARGS ?=
 TEST_ARGS = $(PYTEST_ARGS) $(if $(JUNIT),--junit-xml=$(JUNIT))
@@ -32,7 +32,7 @@ endif
 with_cluster = if [ -z "$${KUBECONFIG:-}" ] && [ -n "$${CLUSTER_UP:-}" ]; then \
 	KUBECONFIG=$$($$CLUSTER_UP | tail -n 1); export KUBECONFIG; fi
 
-.PHONY: help setup lock lint format test demo test-deploy migration docs reference clean
+.PHONY: help setup lock lint format test bench-language demo test-deploy migration docs reference clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -76,6 +76,9 @@ test: setup ## All tests; those whose component is missing are skipped and say s
 	[ -n "$${KUBECONFIG:-}" ] || echo "make test: neither KUBECONFIG nor CLUSTER_UP is set: tests on a real Kubernetes are skipped"; \
 	[ -n "$${FAKE_NODES:-}" ] || echo "make test: FAKE_NODES is not set: tests on fake nodes are skipped"; \
 	$(BIN)/python -m pytest $(TEST_ARGS)
+
+bench-language: setup ## What large workflows cost: validation, plan, expressions, and how long they hold the event loop
+	@$(BIN)/python -m benchmarks.language
 
 demo: setup ## Run the example as a CI job would; KEEP=1 leaves the service up
 	@$(with_cluster); $(BIN)/python scripts/demo.py $(if $(filter-out 0,$(KEEP)),--keep)

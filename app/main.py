@@ -16,6 +16,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,9 +60,9 @@ if TYPE_CHECKING:
 
 #: Streams that do not end by themselves when told to stop are cut after this.
 SHUTDOWN_SECONDS = 5
-#: Long lists of small objects live long here; the default of 700 would walk them all the time, and each walk of very many
-#: would hold the event loop: 10,000 new objects take 2 ms, the 100,000 of the next generation 20 ms.
-GC_THRESHOLD = (10_000, 10, 200)
+#: Long lists of small objects live long here; the default of 700 would walk them all the time. Each walk holds the event loop:
+#: 10,000 new objects take 2 ms, the 40,000 of the next generation 10 to 15 ms, all there are 0.3 ms for every thousand.
+GC_THRESHOLD = (10_000, 3, 600)
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +75,48 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         PodrunError: the database does not fit this code, or another service has it.
         ValueError: a setting names something that does not exist.
     """
+    async with _open_stores(settings) as stores, Evaluator() as evaluator:
+        database, writer, broker, instance = stores.database, stores.writer, stores.broker, stores.instance
+        backend = await _make_backend(settings, instance)
+        async with _open_executor(settings, stores, backend, evaluator) as executor:
+            runs = Runs(
+                database=database,
+                writer=writer,
+                broker=broker,
+                pods=backend,
+                log_objects=stores.log_store,
+                evaluator=evaluator,
+                admission=executor,
+            )
+            # What it makes is run by this executor, so it comes after it, and goes before it.
+            async with Scheduler(database=database, writer=writer, broker=broker, submitter=runs.submitter, pods=backend):
+                yield Services(
+                    runs=runs,
+                    logs=RunLogs(database, broker, LogReader(stores.log_rows, stores.log_store)),
+                    workflows=StoredWorkflows(
+                        database=database, writer=writer, pods=backend, evaluator=evaluator, instance=instance
+                    ),
+                    pods=backend,
+                    instance=instance,
+                    database_kind="sqlite" if settings.is_sqlite else "postgresql",
+                    checks={"pods": backend.check, "logs": stores.log_store.check, "executor": executor.check},
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stores:
+    """Where all is kept that lasts, open."""
+
+    database: Database
+    writer: Writer
+    broker: Broker
+    log_rows: LogRows
+    log_store: LogStore
+    instance: str  #: the database's own id
+
+
+@asynccontextmanager
+async def _open_stores(settings: Settings) -> AsyncIterator[_Stores]:
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(_open_database(settings))
         broker = Broker()
@@ -84,49 +127,35 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         log_rows, log_store = LogRows(database, writer), LogStore(settings.logs_url)
         if trouble := await log_store.check():
             log.warning("the log store can't be used", logs_url=settings.logs_url, trouble=trouble)
-        backend = await _make_backend(settings, instance)
-        lease = Lease(str(uuid7()), writer)
-        evaluator = await stack.enter_async_context(Evaluator())
-        launcher = Launcher(backend, lease.guard, create_qps=settings.pod_create_qps, create_burst=settings.pod_create_burst)
-        environment = Environment(
-            database=database,
-            writer=writer,
-            backend=backend,
-            launcher=launcher,
-            slots=Slots(settings.max_parallel_pods),
-            collector=LogCollector(backend, log_rows, log_store),
-            clock=Clock(),
-            evaluator=evaluator,
-            broker=broker,
-            instance=instance,
-            namespaces=backend.namespaces,
+        yield _Stores(
+            database=database, writer=writer, broker=broker, log_rows=log_rows, log_store=log_store, instance=instance
         )
-        executor = Executor(lease, environment, broker, is_alone=settings.is_sqlite)
-        backend.listen(executor)
-        await stack.enter_async_context(backend)
-        await stack.enter_async_context(launcher)
-        await stack.enter_async_context(executor)
-        runs = Runs(
-            database=database,
-            writer=writer,
-            broker=broker,
-            pods=backend,
-            log_objects=log_store,
-            evaluator=evaluator,
-            admission=executor,
-        )
-        # What it makes is run by this executor, so it comes after it, and goes before it.
-        scheduler = Scheduler(database=database, writer=writer, broker=broker, submitter=runs.submitter, pods=backend)
-        await stack.enter_async_context(scheduler)
-        yield Services(
-            runs=runs,
-            logs=RunLogs(database, broker, LogReader(log_rows, log_store)),
-            workflows=StoredWorkflows(database=database, writer=writer, pods=backend, evaluator=evaluator, instance=instance),
-            pods=backend,
-            instance=instance,
-            database_kind="sqlite" if settings.is_sqlite else "postgresql",
-            checks={"pods": backend.check, "logs": log_store.check, "executor": executor.check},
-        )
+
+
+@asynccontextmanager
+async def _open_executor(
+    settings: Settings, stores: _Stores, backend: KubernetesBackend | LocalBackend, evaluator: Evaluator
+) -> AsyncIterator[Executor]:
+    """The executor and what it alone uses, the backend's watches among them."""
+    lease = Lease(str(uuid7()), stores.writer)
+    launcher = Launcher(backend, lease.guard, create_qps=settings.pod_create_qps, create_burst=settings.pod_create_burst)
+    environment = Environment(
+        database=stores.database,
+        writer=stores.writer,
+        backend=backend,
+        launcher=launcher,
+        slots=Slots(settings.max_parallel_pods),
+        collector=LogCollector(backend, stores.log_rows, stores.log_store),
+        clock=Clock(),
+        evaluator=evaluator,
+        broker=stores.broker,
+        instance=stores.instance,
+        namespaces=backend.namespaces,
+    )
+    executor = Executor(lease, environment, stores.broker, is_alone=settings.is_sqlite)
+    backend.listen(executor)
+    async with backend, launcher, executor:
+        yield executor
 
 
 @asynccontextmanager

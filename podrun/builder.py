@@ -249,6 +249,7 @@ class Workflow:
 
         Raises:
             TypeError: A value is none of JSON's.
+            ValueError: A text is not Unicode.
         """
         document: dict[str, Any] = {"name": self.name}
         document |= {key: _plain(value, key) for key, value in self._keys.items()}
@@ -315,9 +316,9 @@ def _meant(name: str, known: Iterable[str]) -> str:
 
 def _plain(value: Any, place: str) -> Any:
     """A value as JSON has it: expressions as text, every mapping and sequence as dict and list."""
-    if isinstance(value, Expression):
-        return str(value)
-    if value is None or isinstance(value, str | bool | int | float):
+    if isinstance(value, Expression | str):
+        return _text(str(value), place)
+    if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, Mapping):
         return {_key(key, place): _plain(item, f"{place}.{key}") for key, item in value.items()}
@@ -329,4 +330,13 @@ def _plain(value: Any, place: str) -> Any:
 def _key(key: object, place: str) -> str:
     if not isinstance(key, str):
         raise TypeError(f"{place}: the key {key!r} must be text")
-    return key
+    return _text(key, place)
+
+
+def _text(text: str, place: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = text[error.start]
+        raise ValueError(f"{place}: character {error.start} is half of a surrogate pair, which is no text: {half!a}") from None
+    return text

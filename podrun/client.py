@@ -107,7 +107,7 @@ class AsyncClient(StoredWorkflows):
     async def get_run(self, run_id: str, *, include_tasks: bool = False) -> Run:
         """Get a run as it is now."""
         run, _ = await self.poll_run(run_id, include_tasks=include_tasks)
-        assert run is not None  # without an ETag there is no 304  # noqa: S101
+        assert run is not None  # noqa: S101  # without an ETag there is no 304
         return run
 
     async def poll_run(

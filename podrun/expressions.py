@@ -54,10 +54,10 @@ class Expression:
     def __getitem__(self, key: str | int) -> Expression:
         return _operand(self._as_operand() + step(key))
 
-    def __eq__(self, other: object) -> Expression:  # type: ignore[override]
+    def __eq__(self, other: object) -> Expression:  # type: ignore[override]  # gives no bool, but CEL
         return self._compared("==", other)
 
-    def __ne__(self, other: object) -> Expression:  # type: ignore[override]
+    def __ne__(self, other: object) -> Expression:  # type: ignore[override]  # gives no bool, but CEL
         return self._compared("!=", other)
 
     def __lt__(self, other: object) -> Expression:

@@ -22,6 +22,7 @@ from typing import Any
 import httpx
 
 from podrun.errors import ClientError, InvalidArgument, ProblemError, ServerUnreachable, UnexpectedAnswer
+from podrun.types import DocumentFault
 
 API = "/api/v1"
 USER_AGENT = "podrun-client"
@@ -192,12 +193,12 @@ class Link:
                 document = None
         title = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Unknown status"
         if isinstance(document, dict):
-            errors = [
+            errors: list[DocumentFault] = [
                 {"pointer": str(fault.get("pointer", "")), "detail": str(fault.get("detail", ""))}
                 for fault in document.get("errors") or ()
                 if isinstance(fault, dict)
             ]
-            return ProblemError(status, str(document.get("title") or title), str(document.get("detail") or ""), errors)  # type: ignore[arg-type]
+            return ProblemError(status, str(document.get("title") or title), str(document.get("detail") or ""), errors)
         if status not in {401, 403, 407, 413, 421, 431} and status < 500 and status not in BUSY_STATUSES:
             raise UnexpectedAnswer(self.server, f"{status} {title}, and not as JSON")
         return ProblemError(status, title)

@@ -15,6 +15,7 @@ import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -118,6 +119,13 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """The URL of an empty database of the test's own (`postgresql+asyncpg://…`)."""
+    with fresh_database(postgres_server) as url:
+        yield url
+
+
+@contextmanager
+def fresh_database(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of an empty database, which is gone after the block."""
     name = f"podrun_{secrets.token_hex(6)}"
     _in_thread(lambda: asyncio.run(_execute(postgres_server, f'CREATE DATABASE "{name}"')))
     yield postgres_server.url(name)

@@ -14,6 +14,8 @@ from app.domain.events import EventType
 from app.domain.phases import Phase, RunPhase
 from app.domain.workflow.document import WorkflowDocument
 
+_SENTENCE = "A sentence for the run's history, of at most 1,024 characters."
+
 
 class RunLinks(BaseModel):
     """Absolute paths of this service."""
@@ -151,7 +153,7 @@ class Submission(BaseModel):
 class Cancel(BaseModel):
     """Why, and how."""
 
-    reason: str | None = Field(None, max_length=1024, description="A sentence for the run's history.")
+    reason: str | None = Field(None, max_length=1024, description=_SENTENCE)
     force: bool = Field(False, description="Cut `on_exit` too.")
 
 
@@ -168,7 +170,7 @@ class Retry(BaseModel):
 class Answer(BaseModel):
     """To a task that waits for approval."""
 
-    comment: str | None = Field(None, max_length=1024, description="A sentence for the run's history.")
+    comment: str | None = Field(None, max_length=1024, description=_SENTENCE)
 
 
 class Validation(BaseModel):

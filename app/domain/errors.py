@@ -62,11 +62,12 @@ class InvalidParameter(PodrunError):
 
 
 class NotFound(PodrunError):
-    """There is no such thing. `meant`: one whose name is close."""
+    """There is no such thing. `meant`: one whose name is close. `there_is`: a sentence on what there is."""
 
-    def __init__(self, kind: str, name: str, *, meant: str | None = None) -> None:
+    def __init__(self, kind: str, name: str, *, meant: str | None = None, there_is: str = "") -> None:
         self.kind, self.name, self.meant = kind, name, meant
-        super().__init__(f"there is no {kind} {name!r}{f', did you mean {meant!r}?' if meant else ''}")
+        hint = f", did you mean {meant!r}?" if meant else f": {there_is}" if there_is else ""
+        super().__init__(f"there is no {kind} {name!r}{hint}")
 
 
 class PreconditionFailed(PodrunError):

@@ -15,7 +15,7 @@ from app.domain.pods import PodRef
 from app.executor.run_actor import Environment
 from app.storage.broker import RUNS, run_topic
 from app.storage.executors import Claim
-from app.storage.models import AttemptRow, LogRow, RunRow, TaskRow, table_of
+from app.storage.models import AttemptRow, IntentRow, LogRow, RunRow, TaskRow, table_of
 from app.storage.runs import insert_events
 from app.storage.writer import Change
 
@@ -80,7 +80,9 @@ def _end(connection: Connection, run_id: str, now: datetime, message: str) -> li
 
 
 def _finish(connection: Connection, run_id: str) -> None:
-    runs, attempts, logs = table_of(RunRow), table_of(AttemptRow), table_of(LogRow)
+    runs, attempts, logs, intents = table_of(RunRow), table_of(AttemptRow), table_of(LogRow), table_of(IntentRow)
     connection.execute(attempts.update().where(attempts.c.run_id == run_id).values(log_sealed=True, pod_deleted=True))
     connection.execute(logs.update().where(logs.c.run_id == run_id).values(sealed=True))
+    # What was asked and could not be done is not to be done when the run is retried.
+    connection.execute(intents.delete().where(intents.c.run_id == run_id))
     connection.execute(runs.update().where(runs.c.id == run_id).values(is_finished=True, version=runs.c.version + 1))

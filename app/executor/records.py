@@ -10,13 +10,14 @@ import orjson
 from app.domain.phases import Phase, RunPhase
 from app.domain.plan.attempt_state import AttemptState
 from app.domain.plan.decisions import Decisions
-from app.domain.plan.evaluation import restore_limit, restore_spec
+from app.domain.plan.evaluation import restore_limit, restore_values
 from app.domain.plan.run_state import RunState, TaskState
 from app.domain.workflow.parsing import parse_workflow
 from app.storage.broker import RUNS, run_topic
 from app.storage.intents import DELETE_INTENT
 from app.storage.models import AttemptRow
 from app.storage.runs import (
+    CLEAR_SUSPENDED,
     DELETE_TASK,
     INSERT_ATTEMPT,
     INSERT_TASK,
@@ -48,6 +49,8 @@ def change_of(state: RunState, out: Decisions, epoch: int) -> Change:
         if name not in out.new_tasks
     ]
     rows.append((UPDATE_RUN, _run_row(state)))
+    if state.is_finished and state.suspended:
+        rows.append((CLEAR_SUSPENDED, {"b_run_id": run_id}))
     rows += [(DELETE_INTENT, {"b_id": request}) for request in out.done_requests]
     rows += insert_events(out.events)
     return Change(rows=rows, fence=(run_id, epoch), topics=(run_topic(run_id), RUNS), is_step=True)
@@ -113,6 +116,7 @@ def _run_row(state: RunState) -> dict[str, Any]:
         "task_phases": {phase.value: count for phase, count in state.task_phases.items() if count},
         "started_at": state.started_at,
         "finished_at": state.finished_at,
+        "retried_at": state.retried_at,
     }
 
 
@@ -143,7 +147,7 @@ def restore(stored: StoredRun, namespaces: Sequence[str]) -> RunState:
         suspended=run.suspended,
     )
     if state.phase in (RunPhase.CANCELLING, RunPhase.CANCELLED):
-        state.cancel_reason, state.cancel_forced = run.cancel_reason, run.cancel_force
+        state.cancel_reason = run.cancel_reason
     state.timed_out = state.phase is RunPhase.RUNNING and run.reason == "DeadlineExceeded"
     _restore_tasks(state, stored)
     for attempt in stored.attempts:
@@ -152,7 +156,24 @@ def restore(stored: StoredRun, namespaces: Sequence[str]) -> RunState:
         # Items of a fan-out that was laid out before the run was retried: their attempts count when they come back.
         (task.attempts if task is not None else state.former.setdefault(attempt.task, [])).append(restored)
     state.recount()
+    # What is asked may not be done yet: then `on_exit` is still open, and the forced cancel is to be done.
+    state.cancel_forced = state.cancel_reason is not None and run.cancel_force and not state.open_exit
     return state
+
+
+def let_go(state: RunState) -> None:
+    """Forget a run that is over task by task; nothing can be asked of the state any more. For large ones, in a thread.
+
+    Forgotten at once, the hundreds of thousands of objects that it consists of would hold up all threads.
+    """
+    nodes = [*state.workflow.nodes]
+    del state.workflow
+    while nodes:
+        nodes.pop()
+        if state.nodes:
+            state.nodes.popitem()
+    while state.tasks:
+        state.tasks.popitem()
 
 
 def _restore_tasks(state: RunState, stored: StoredRun) -> None:
@@ -161,7 +182,8 @@ def _restore_tasks(state: RunState, stored: StoredRun) -> None:
         if row.foreach_task is not None:
             items.setdefault(row.foreach_task, []).append(row.item)
     for name, of_node in items.items():
-        if state.nodes[name].node.list_expressions:
+        foreach = state.nodes[name].node.foreach
+        if foreach is not None and foreach.items is None:
             state.lay_out(name, of_node)
     for row in stored.tasks:
         task = state.tasks[row.name]
@@ -169,10 +191,9 @@ def _restore_tasks(state: RunState, stored: StoredRun) -> None:
         task.reason, task.message = row.reason, row.message
         task.started_at, task.finished_at, task.retry_at = row.started_at, row.finished_at, row.retry_at
         task.outputs, task.values, task.attempts_before = row.outputs, row.values, row.attempts_before
-        if task.values is not None and task.spec is None:
-            restore_spec(state, task)
     for node in state.nodes.values():
         restore_limit(node)
+        restore_values(state, node)
 
 
 def _attempt_of(row: AttemptRow, logs: Mapping[str, bool]) -> AttemptState:

@@ -20,18 +20,20 @@ import structlog
 from app.domain.errors import PodDeferred, PodRefused
 from app.domain.events import EventType
 from app.domain.phases import RunPhase
-from app.domain.plan import approvals, plan, requests
+from app.domain.plan import plan, requests
 from app.domain.plan.attempt_flow import spec_of
 from app.domain.plan.decisions import Decisions, Pair
 from app.domain.plan.evaluation import Evaluation
 from app.domain.plan.recovery import reconcile, recover
 from app.domain.plan.run_state import RunState
+from app.domain.plan.verdict import judge
 from app.domain.pods import AttemptKey, PodEvent, PodObservation, PodRef
+from app.executor import messages
 from app.executor.clock import Clock
 from app.executor.evaluations import find_answer
 from app.executor.launcher import Launcher
 from app.executor.log_follower import LogFollower
-from app.executor.records import change_of, restore
+from app.executor.records import change_of, let_go, restore
 from app.executor.slots import Slots
 from app.expressions.evaluator import Evaluator
 from app.logs.collector import LogCollector
@@ -40,7 +42,7 @@ from app.pods.port import PodBackend
 from app.storage.broker import Broker
 from app.storage.database import Database
 from app.storage.groups import group_topic, take_turn, waits_for
-from app.storage.intents import IntentKind, Request
+from app.storage.intents import Request
 from app.storage.runs import StoredRun, list_pod_events, load_run
 from app.storage.writer import Change, Writer
 
@@ -50,7 +52,6 @@ LARGE_DOCUMENT_BYTES = 65_536
 LARGE_RUN_TASKS = 500
 #: How often is looked whether it is the run's turn, when nobody says so.
 LOOK_SECONDS = 5.0
-
 #: A stray pod whose deletion was not taken is tried again after so long.
 STRAY_SECONDS = 5.0
 
@@ -86,7 +87,7 @@ class RunActor:
         self._woken = asyncio.Event()
         self._failure: BaseException | None = None
         self._is_closed = False
-        self._is_heavy = False  # of what is in the inbox
+        self._is_heavy = self._makes_tasks = False  # of what is in the inbox
         self._held = 0  # slots
         self._logs = LogFollower(environment.collector, epoch, self.post, self.fail)
         self._others: set[asyncio.Task[None]] = set()  # evaluations, and waiting for the group's turn
@@ -101,15 +102,16 @@ class RunActor:
         self._failure = self._failure or error
         self._woken.set()
 
-    def post(self, message: Message, *, is_heavy: bool = False) -> None:
-        """Put a message into the inbox. `is_heavy`: it may touch every task, so of a large run it is done in a thread."""
+    def post(self, message: Message, *, is_heavy: bool = False, makes_tasks: bool = False) -> None:
+        """Put a message into the inbox. A heavy one may touch all tasks of the run, one that makes tasks ever so many."""
         self._inbox.append(message)
-        self._is_heavy = self._is_heavy or is_heavy
+        self._is_heavy, self._makes_tasks = self._is_heavy or is_heavy, self._makes_tasks or makes_tasks
         self._woken.set()
 
     def pod_observed(self, observation: PodObservation) -> None:
         """A pod of this run is as observed."""
-        self.post(lambda state, out: plan.pod_observed(state, observation, out))
+        is_heavy = judge(observation).phase.is_over  # with its task may end all that wait for it
+        self.post(lambda state, out: plan.pod_observed(state, observation, out), is_heavy=is_heavy)
 
     def pod_event(self, key: AttemptKey, event: PodEvent) -> None:
         """A component said something of a pod of this run; told once for each count."""
@@ -126,7 +128,7 @@ class RunActor:
         """A user asks something of the run. The same request may come again."""
         if request.id not in self._heeded:
             self._heeded.add(request.id)
-            self.post(lambda state, out: _heed(state, request, out), is_heavy=True)
+            self.post(lambda state, out: messages.heed(state, request, out), is_heavy=True)
 
     async def run(self) -> None:
         """Move the run on until it is finished.
@@ -142,6 +144,7 @@ class RunActor:
         async with asyncio.TaskGroup() as group:
             try:
                 await self._begin(state, stored, group)
+                del stored
                 while not state.is_finished:
                     await self._wait(state)
                     await self._step(state, group)
@@ -155,6 +158,8 @@ class RunActor:
                 self._logs.cancel()
                 for background in self._others:
                     background.cancel()
+        if len(state.tasks) > LARGE_RUN_TASKS:
+            await asyncio.to_thread(let_go, state)
 
     async def _restore(self, stored: StoredRun) -> RunState:
         self._labels = dict(stored.run.labels)
@@ -176,7 +181,7 @@ class RunActor:
         if stored.run.cancel_requested_at is not None:
             self.cancel(stored.run.cancel_reason, force=stored.run.cancel_force)
         if self._group_key is None:
-            self.post(_start, is_heavy=True)
+            self.post(messages.start, is_heavy=True)
         await self._step(state, group)
         if self._group_key is not None and state.phase is RunPhase.PENDING:
             self._spawn(group, self._await_turn(self._group_key), f"turn {self.run_id}")
@@ -198,9 +203,9 @@ class RunActor:
                     holder = await self._env.writer.commit(change)
                 if holder is None:
                     break
-                self.post(partial(_wait_for, holder))
+                self.post(messages.wait_for_turn)
                 await subscription.wait(LOOK_SECONDS)
-        self.post(_start, is_heavy=True)
+        self.post(messages.start, is_heavy=True)
 
     async def _await_sync(self, state: RunState) -> None:
         """Once the watch has listed all pods, compare."""
@@ -225,13 +230,15 @@ class RunActor:
     async def _step(self, state: RunState, group: asyncio.TaskGroup) -> None:
         """Do what is in the inbox and what is due, and record what follows. What is large is done in a thread."""
         out = Decisions(self._env.clock.now())
-        messages, self._inbox = self._inbox, []
-        is_heavy, self._is_heavy = self._is_heavy and len(state.tasks) > LARGE_RUN_TASKS, False
+        inbox, self._inbox = self._inbox, []
+        is_heavy = self._makes_tasks or (self._is_heavy and len(state.tasks) > LARGE_RUN_TASKS)
+        self._is_heavy = self._makes_tasks = False
 
         def work() -> None:
-            for message in messages:
+            for message in inbox:
                 message(state, out)
             plan.fire_timers(state, out)
+            plan.stop_waiting(state, out)
 
         if is_heavy or _has_heavy_timer(state, out):
             await asyncio.to_thread(work)
@@ -243,12 +250,12 @@ class RunActor:
         released = out.released_slots
         self._give_back(released)
         if plan.step(state, self._take_slot, out):
-            self._env.slots.wait(self.run_id, lambda: self.post(_nothing))
+            self._env.slots.wait(self.run_id, lambda: self.post(messages.nothing))
         else:
             self._env.slots.forget(self.run_id)  # what was kept for it is of use to others
         self._give_back(out.released_slots - released)
         if out.goes_on:
-            self.post(_nothing)
+            self.post(messages.nothing)
         self._logs.follow(state, out, group)
         if out.is_empty and not out.acts:
             return
@@ -326,7 +333,7 @@ class RunActor:
 
         def answer(what: PodObservation | PodRefused | PodDeferred) -> None:
             if isinstance(what, PodRefused):
-                self.post(lambda state, out: plan.pod_refused(state, key, what.reason, what.message, out))
+                self.post(lambda state, out: plan.pod_refused(state, key, what.reason, what.message, out), is_heavy=True)
             elif isinstance(what, PodDeferred):
                 after = what.retry_after_seconds
                 self.post(lambda state, out: plan.pod_deferred(state, key, what.reason, what.message, after, out))
@@ -360,7 +367,7 @@ class RunActor:
         """Have expressions evaluated, and bring what came of them."""
         try:
             answer = await find_answer(self._env.evaluator, state, asked)
-            self.post(answer, is_heavy=not asked.tasks)
+            self.post(answer, is_heavy=True, makes_tasks=not asked.tasks)
         except Exception as error:  # noqa: BLE001 - it fails the actor, which is told from here
             self.fail(error)
 
@@ -369,29 +376,3 @@ def _has_heavy_timer(state: RunState, out: Decisions) -> bool:
     """Whether the run's own timeout is due, which ends all tasks of a large run."""
     at = state.next_timer_at()
     return len(state.tasks) > LARGE_RUN_TASKS and at is not None and at <= out.now
-
-
-def _start(state: RunState, out: Decisions) -> None:
-    if state.phase is RunPhase.PENDING:  # it may have been cancelled while it waited
-        plan.start(state, out)
-
-
-def _wait_for(holder: str, state: RunState, out: Decisions) -> None:
-    if state.phase is RunPhase.PENDING:
-        requests.wait_for_group(state, holder, out)
-
-
-def _heed(state: RunState, request: Request, out: Decisions) -> None:
-    """Do what a user asked for; it is done with this step."""
-    out.done_requests.append(request.id)
-    if request.kind is IntentKind.RETRY:
-        requests.retry(state, request.details.get("tasks"), out)
-    elif request.kind in (IntentKind.SUSPEND, IntentKind.RESUME):
-        requests.suspend(state, out, suspended=request.kind is IntentKind.SUSPEND)
-    else:
-        comment = str(request.details.get("comment") or "")
-        approvals.answer(state, request.task or "", comment, out, approved=request.kind is IntentKind.APPROVE)
-
-
-def _nothing(_state: RunState, _out: Decisions) -> None:
-    """A slot is kept for this run, or there is more to do: the step sees to it."""

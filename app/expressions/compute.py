@@ -3,7 +3,8 @@
 MemoryError is not caught in here: it ends the worker, as too much CPU does.
 
 Many items are evaluated together, as `__items.map(item, […])`: what a big context costs to hand over to CEL is then paid once,
-not for each item. One item that fails makes all of them fail, so those are halved until the one stands alone.
+not for each item. One item that fails makes all of them fail, and so do loops that take too many steps together: then half as
+many are tried, down to one alone, and after that more again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import msgspec
 
 from app.domain.expressions.cel_errors import compile_faults, evaluation_fault
 from app.domain.expressions.cel_functions import new_environment
-from app.expressions.protocol import Outcome, Reply, Request
+from app.expressions.protocol import Outcome, Reply, Request, shortened
 from app.expressions.results import BadResult, encode_result, refuse_big_integers
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ _ITEMS: Final = "__items"
 _TOGETHER: Final = 64  #: items in one evaluation: CEL's `map` copies its list at each step
 _ENOUGH_SECONDS: Final = 0.1  #: after that much work the worker answers what it has, for others to have their turn
 _ENOUGH_BYTES: Final = 1 << 20
-_SHOWN_SOURCE: Final = 120
 _encode = msgspec.json.Encoder().encode
 
 
@@ -42,37 +42,47 @@ class Computer:
     def __init__(self) -> None:
         self._environment = new_environment(_ITEMS)
         self._compile = lru_cache(maxsize=1024)(self._environment.compile)
+        self._together_last: tuple[object, int] = (None, 0)  #: how many items of which expressions went together last
 
     def answer(self, request: Request, context: dict[str, Any], *, is_suspect: bool = False) -> Reply:
         """Evaluate the request's first items, at least one.
 
         `is_suspect`: the items, or the context, may hold integers that CEL can't take.
         """
-        outcomes: list[msgspec.Raw] = []
+        replies: list[msgspec.Raw] = []
         size, began = 0, time.monotonic()
-        for outcome in self._outcomes(request, context, 1 if is_suspect else _TOGETHER):
-            outcomes.append(msgspec.Raw(encoded := _encode(outcome)))
-            size += len(encoded)
-            if size > _ENOUGH_BYTES or time.monotonic() - began > _ENOUGH_SECONDS:
+        for outcomes in self._portions(request, context, 1 if is_suspect else _TOGETHER):
+            for outcome in outcomes:
+                replies.append(msgspec.Raw(encoded := _encode(outcome)))
+                size += len(encoded)
+                if size > _ENOUGH_BYTES:
+                    return Reply(replies)
+            if time.monotonic() - began > _ENOUGH_SECONDS:
                 break
-        return Reply(outcomes)
+        return Reply(replies)
 
-    def _outcomes(self, request: Request, context: dict[str, Any], at_once: int) -> Iterator[Outcome]:
+    def _portions(self, request: Request, context: dict[str, Any], most: int) -> Iterator[list[Outcome]]:
+        """The outcomes of the items in order, those that were evaluated together at once."""
         if request.items is None:
-            yield self._one(request, context, is_suspect=at_once == 1)
+            yield [self._one(request, context, is_suspect=most == 1)]
             return
-        items = request.items
-        parts = [items[start : start + at_once] for start in range(0, len(items), at_once)]
-        parts.reverse()  # the next one is taken from the end
-        while parts:
-            part = parts.pop()
+        items, first = request.items, 0
+        expressions = (*request.sources, request.condition)
+        size = min(most, self._together_last[1]) if self._together_last[0] == expressions else most
+        while first < len(items):
+            part = items[first : first + size]
             if len(part) == 1:
-                yield self._one(request, {**context, "item": part[0]}, is_suspect=at_once == 1)
+                outcome = self._one(request, {**context, "item": part[0]}, is_suspect=most == 1)
+                yield [outcome]
+                size = 1 if outcome.failure is not None else min(2, most)
             elif (outcomes := self._together(request, context, part)) is not None:
-                yield from outcomes
+                self._together_last = (expressions, len(part))
+                yield outcomes
+                size = min(2 * len(part), most)
             else:
-                half = len(part) // 2
-                parts += [part[half:], part[:half]]
+                size = len(part) // 2
+                continue
+            first += len(part)
 
     def _one(self, request: Request, data: dict[str, Any], *, is_suspect: bool) -> Outcome:
         """The expressions of one item, or those that stand without any."""
@@ -158,12 +168,6 @@ def _row(request: Request, row: list[Any]) -> Outcome:
     if not row:
         return Outcome(condition=False)
     return Outcome(condition=True, values=[msgspec.Raw(encode_result(value)) for value in row])
-
-
-def shortened(source: str) -> str:
-    """An expression as a message repeats it."""
-    line = " ".join(source.split())
-    return line if len(line) <= _SHOWN_SOURCE else f"{line[:_SHOWN_SOURCE]}…"
 
 
 def _encode_shown(value: Any) -> str:

@@ -11,15 +11,20 @@ from typing import Any, Final
 import msgspec
 
 from app.domain.errors import EvaluatorUnavailable, ExpressionFailed
+from app.domain.expressions.cel_errors import ADVICE
 from app.expressions.contexts import EncodedContext
 from app.expressions.process import WorkerDied
-from app.expressions.protocol import Outcome, RecentContexts, Reply, Request
+from app.expressions.protocol import Outcome, RecentContexts, Reply, Request, shortened
 
 ITEMS_AT_ONCE: Final = 250
 _SHRINK: Final = 16  #: so much smaller is the next try when many items together ended the worker
 _ENDINGS_ALLOWED: Final = 3  #: of one job's items, before the rest is not even tried
-_TOO_LONG: Final = "the expressions take more than the one second of CPU time that they may"
-_TOO_LARGE: Final = "the expressions need more memory than they may have"
+_NAMED: Final = 3  #: expressions that a message repeats
+_TOO_LONG: Final = f"more than the one second of CPU time that a task's expressions may take together: {ADVICE}"
+#: A `map` copies its list at each step, so its memory grows with the square of the list's length.
+_TOO_LARGE: Final = (
+    "more memory than it may have, as map and filter do over more than about 4,000 elements: compute it in a task"
+)
 _encode = msgspec.json.Encoder().encode
 _decode_reply = msgspec.json.Decoder(Reply).decode
 _decode_outcome = msgspec.json.Decoder(Outcome).decode
@@ -83,9 +88,21 @@ class Job:
         elif death.used_up_cpu or death.used_up_memory:
             # At the first try less CPU was allowed than they may have, and other contexts may have taken the memory.
             if not is_first_try:
-                self._failed(_TOO_LONG if death.used_up_cpu else _TOO_LARGE, now)
+                self._failed(self._takes_too_much(death), now)
         elif self.lost > 1:  # once may be chance: somebody killed the worker
             self._failed(f"the expressions ended their worker ({death})", now)
+
+    def _takes_too_much(self, death: WorkerDied) -> str:
+        sources = list(dict.fromkeys(self.sources if self.condition is None else [self.condition, *self.sources]))
+        if len(sources) == 1:
+            who = f"the expression `{shortened(sources[0])}`"
+        elif len(sources) > _NAMED:
+            who = f"one of the task's {len(sources)} expressions"
+        else:
+            who = f"one of the expressions {' and '.join(f'`{shortened(source)}`' for source in sources)}"
+        if not death.used_up_cpu:
+            return f"{who} needs {_TOO_LARGE}"
+        return f"{who} takes {_TOO_LONG}" if len(sources) == 1 else f"the expressions take {_TOO_LONG}"
 
     def _failed(self, message: str, now: float) -> None:
         self.outcomes.append(ExpressionFailed(message))

@@ -16,6 +16,7 @@ READY: Final = b"ready"
 EXIT_NO_MEMORY: Final = 75
 #: How many contexts the worker keeps. Both sides count alike, so the evaluator knows what the worker still has.
 _CONTEXTS_KEPT: Final = 4
+_SHOWN_SOURCE: Final = 120
 
 
 class Request(msgspec.Struct, array_like=True):
@@ -41,6 +42,12 @@ class Reply(msgspec.Struct, array_like=True):
     """The outcomes of the first items, at least one: the worker stops where it took long, or the answer grew large."""
 
     outcomes: list[msgspec.Raw]
+
+
+def shortened(source: str) -> str:
+    """An expression as a message repeats it."""
+    line = " ".join(source.split())
+    return line if len(line) <= _SHOWN_SOURCE else f"{line[:_SHOWN_SOURCE]}…"
 
 
 def header(length: int) -> bytes:

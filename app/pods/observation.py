@@ -1,7 +1,8 @@
 """Translates a pod in Kubernetes' own JSON into a `PodObservation`. Pure: no I/O, no clock.
 
 Called by `pods.kubernetes` for each watch event and each item of a list. Only the fields that are used are decoded (a pod is
-4 to 5 KB of JSON; this takes microseconds where generated models take half a millisecond).
+4 to 5 KB of JSON; this takes microseconds where generated models take half a millisecond). What people and programs wrote, such
+as a termination message, may hold any character: `storable` takes out those that no database takes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import datetime
 import msgspec
 
 from app.domain.pods import AttemptKey, ContainerObservation, ContainerPhase, PodObservation
+from app.domain.texts import storable
 from app.pods.manifest import ATTEMPT_LABEL, INSTANCE_LABEL, RUN_LABEL, TASK_LABEL
 
 #: A pod is an attempt's own where all of these are what the attempt's manifest says.
@@ -139,8 +141,8 @@ def observe_pod(pod: RawPod, *, exists: bool = True) -> PodObservation | None:
         uid=metadata.uid,
         exists=exists,
         phase=status.phase or "Pending",
-        reason=status.reason,
-        message=status.message,
+        reason=storable(status.reason),
+        message=storable(status.message),
         node=spec.node_name or None,
         unschedulable=_unschedulable(conditions),
         disruption=_disruption(conditions),
@@ -155,14 +157,14 @@ def observe_pod(pod: RawPod, *, exists: bool = True) -> PodObservation | None:
 def _unschedulable(conditions: Sequence[RawCondition]) -> str | None:
     for condition in conditions:
         if condition.type == "PodScheduled" and condition.status == "False":
-            return condition.message or condition.reason or "no node takes the pod"
+            return storable(condition.message or condition.reason) or "no node takes the pod"
     return None
 
 
 def _disruption(conditions: Sequence[RawCondition]) -> str | None:
     for condition in conditions:
         if condition.type == "DisruptionTarget" and condition.status == "True":
-            return condition.reason or condition.type
+            return storable(condition.reason or condition.type)
     return None
 
 
@@ -185,8 +187,8 @@ def _observe_container(status: RawContainerStatus, *, is_init: bool, is_sidecar:
         return ContainerObservation(
             name=status.name,
             phase=ContainerPhase.TERMINATED,
-            reason=ended.reason,
-            message=ended.message,
+            reason=storable(ended.reason),
+            message=storable(ended.message),
             started_at=_real_time(ended.started_at),
             finished_at=_real_time(ended.finished_at),
             exit_code=ended.exit_code,
@@ -205,8 +207,8 @@ def _observe_container(status: RawContainerStatus, *, is_init: bool, is_sidecar:
     return ContainerObservation(
         name=status.name,
         phase=ContainerPhase.WAITING,
-        reason=waiting.reason if waiting else "",
-        message=waiting.message if waiting else "",
+        reason=storable(waiting.reason) if waiting else "",
+        message=storable(waiting.message) if waiting else "",
         is_init=is_init,
         is_sidecar=is_sidecar,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.domain.errors import Fault, InvalidBody
 from app.domain.json_text import parse_json
+from app.domain.json_values import json_faults
 from app.domain.pointers import in_document_order, pointer, shown
 from app.domain.suggestions import CloseNames
 from app.runs.documents import unknown_keys
@@ -96,10 +97,9 @@ def _text_faults(request: Mapping[str, Any], key: str) -> Iterator[Fault]:
     text = request.get(key)
     if text is None:
         return
-    if not isinstance(text, str) or len(text) > _MAX_TEXT or "\0" in text:
-        yield Fault(pointer(key), f"must be text of at most {_MAX_TEXT} characters, not {shown(text)}")
-        return
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        yield Fault(pointer(key), "must be Unicode text: it holds half of a surrogate pair")
+    if not isinstance(text, str):
+        yield Fault(pointer(key), f"must be text of at most {_MAX_TEXT:,} characters, not {shown(text)}")
+    elif len(text) > _MAX_TEXT:
+        yield Fault(pointer(key), f"has {len(text):,} characters, and may have {_MAX_TEXT:,}")
+    else:
+        yield from (Fault(pointer(key), fault.detail) for fault in json_faults(text))

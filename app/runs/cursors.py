@@ -9,7 +9,7 @@ from app.domain.errors import InvalidCursor
 _RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TASK = re.compile(r"([0-9]{1,9})\.(-1|[0-9]{1,9})")
 _EVENT = re.compile(r"[0-9]{1,18}")
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_NAME = re.compile(r"~([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)")
 _VERSION = re.compile(r"[0-9]{1,9}")
 
 
@@ -48,10 +48,17 @@ def read_event_cursor(cursor: str | None) -> int:
     raise InvalidCursor(cursor)
 
 
+def name_cursor(name: str) -> str:
+    """The cursor behind a stored workflow; a name alone is none."""
+    return f"~{name}"
+
+
 def read_name_cursor(cursor: str | None) -> str | None:
     """The name of a stored workflow to go on behind."""
-    if cursor is None or _NAME.fullmatch(cursor):
-        return cursor
+    if cursor is None:
+        return None
+    if match := _NAME.fullmatch(cursor):
+        return match[1]
     raise InvalidCursor(cursor)
 
 

@@ -168,7 +168,7 @@ def unknown_keys(request: object, known: Sequence[str]) -> Iterator[Fault]:
         return
     for key in request:
         if key not in known:
-            yield Fault(pointer(key), f"{shown(key)} is no key here: {', '.join(known)} are")
+            yield Fault(pointer(key), f"{shown(key)} is no key here: {', '.join(known)} {'is' if len(known) == 1 else 'are'}")
 
 
 def _raw_value(body: bytes, key: str) -> bytes:

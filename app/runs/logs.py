@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Protocol, cast
@@ -11,10 +11,13 @@ from sqlmodel import Session
 
 from app.domain.errors import NotFound
 from app.domain.phases import Phase
+from app.domain.pods import MAIN
 from app.logs.frames import Follow, LogFrame, LogQuery
+from app.runs.containers import declared_containers
 from app.storage.broker import Broker, logs_topic, run_topic
 from app.storage.database import Database
-from app.storage.runs import find_run, find_task, list_attempts
+from app.storage.models import AttemptRow
+from app.storage.runs import find_document, find_run, find_task, list_attempts, list_log_containers
 
 
 class Reader(Protocol):
@@ -35,7 +38,7 @@ class RunLogs:
 
     async def check(self, query: LogQuery) -> None:
         """Raise what is wrong with a query before anything of its answer is sent: NotFound, InvalidCursor."""
-        await self.phase(query)
+        await self._database.read(lambda session: _check(session, query))
         if query.cursor is not None:
             first = cast("AsyncGenerator[LogFrame, None]", self._reader.lines(replace(query, limit=1)))
             async with aclosing(first) as frames:
@@ -44,19 +47,7 @@ class RunLogs:
 
     async def phase(self, query: LogQuery) -> str:
         """The phase of the run or task that is asked for. Raises NotFound."""
-
-        def read(session: Session) -> str:
-            run = find_run(session, query.run_id)
-            if run is None:
-                raise NotFound("run", query.run_id)
-            if query.task is None:
-                return run.phase
-            row = find_task(session, query.run_id, query.task)
-            if row is None:
-                raise NotFound("task", query.task)
-            return row.phase
-
-        return await self._database.read(read)
+        return await self._database.read(lambda session: _phase(session, query))
 
     async def lines(self, query: LogQuery, *, follow: bool) -> AsyncGenerator[LogFrame, None]:
         """Frames up to an `End`; with `follow` as the logs grow, until nothing more can come."""
@@ -83,17 +74,63 @@ class RunLogs:
             run = find_run(session, query.run_id)
             if run is None or run.is_finished:
                 return True
-            row = find_task(session, query.run_id, query.task) if query.task is not None else None
-            if row is None or query.task is None:
+            if query.task is None:
                 return False
+            row = find_task(session, query.run_id, query.task)
             attempts = list_attempts(session, query.run_id, [query.task])
             asked = [item for item in attempts if not isinstance(query.attempt, int) or item.attempt == query.attempt]
             sealed = all(item.log_sealed for item in asked)
             if isinstance(query.attempt, int) and asked:
                 return sealed and Phase(asked[0].phase).is_over
-            return sealed and Phase(row.phase).is_over
+            return sealed and (row is None or Phase(row.phase).is_over)
 
         async def is_over() -> bool:
             return await self._database.read(read)
 
         return is_over
+
+
+def _phase(session: Session, query: LogQuery) -> str:
+    run = find_run(session, query.run_id)
+    if run is None:
+        raise NotFound("run", query.run_id)
+    if query.task is None:
+        return run.phase
+    row = find_task(session, query.run_id, query.task)
+    if row is not None:
+        return row.phase
+    # An item of a list that was shorter when the run was retried: what its attempts have said is still there.
+    attempts = list_attempts(session, query.run_id, [query.task])
+    if not attempts:
+        raise NotFound("task", query.task)
+    return attempts[-1].phase
+
+
+def _check(session: Session, query: LogQuery) -> None:
+    """Raise NotFound where there is no such log, and never will be: while the task goes on, any may still come."""
+    phase = _phase(session, query)
+    if query.task is None or not Phase(phase).is_over:
+        return
+    attempts = list_attempts(session, query.run_id, [query.task])
+    asked = [row for row in attempts if not isinstance(query.attempt, int) or row.attempt == query.attempt]
+    if isinstance(query.attempt, int) and not asked:
+        raise NotFound("attempt", f"{query.task}/{query.attempt}", there_is=_attempts_there_are(attempts))
+    if query.container not in (MAIN, "*") and all(row.log_sealed for row in asked):
+        _check_container(session, query, query.task)
+
+
+def _attempts_there_are(attempts: Sequence[AttemptRow]) -> str:
+    if not attempts:
+        return "the task has none"
+    last = attempts[-1].attempt
+    return "the task has one" if last == 1 else f"the task has those from 1 to {last}"
+
+
+def _check_container(session: Session, query: LogQuery, task: str) -> None:
+    row = find_task(session, query.run_id, task)
+    node = task.rpartition(".")[0] or task if row is None else row.foreach_task or row.name
+    declared = declared_containers(find_document(session, query.run_id) or b"null", node)
+    known = dict.fromkeys((MAIN, *declared, *list_log_containers(session, query.run_id, task)))
+    if query.container not in known:
+        there_is = f"the task's containers are {', '.join(known)}" if len(known) > 1 else f"the task has {MAIN} alone"
+        raise NotFound("container", query.container, there_is=there_is)

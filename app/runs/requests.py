@@ -29,6 +29,7 @@ from app.storage.groups import enter
 from app.storage.intents import (
     INSERT_INTENT,
     IntentKind,
+    find_task_phase,
     has_answer,
     intent_row,
     is_cancellable,
@@ -38,7 +39,7 @@ from app.storage.intents import (
     set_suspended,
 )
 from app.storage.models import RunRow
-from app.storage.runs import find_run, find_task, insert_events, list_task_names
+from app.storage.runs import find_run, insert_events, list_task_names
 from app.storage.writer import Change, Writer
 
 _FAILED = frozenset(phase.value for phase in Phase if phase.is_failure)
@@ -125,18 +126,18 @@ class Requests:
             NotWaitingForApproval: it does not wait for that.
             AlreadyAnswered: it has an answer, which is about to be seen.
         """
+        await self._get(run_id)
         await self._database.read(lambda session: _check_waiting(session, run_id, task))
         kind = IntentKind.APPROVE if approved else IntentKind.REJECT
 
         def ask(connection: Connection, now: datetime) -> None:
-            lock_run(connection, run_id)
-            if has_answer(connection, run_id, task):
-                raise _Unchanged
+            if not lock_run(connection, run_id):
+                raise NotFound("run", run_id)
+            _check_waiting(connection, run_id, task)  # another answer may have come, and may even be done, since
             connection.execute(INSERT_INTENT, intent_row(run_id, kind, now, task=task, details={"comment": comment}))
 
         event = EventType.APPROVED if approved else EventType.REJECTED
-        if not await self._commit(run_id, event, ask, task=task, message=comment):
-            raise AlreadyAnswered(task)
+        await self._commit(run_id, event, ask, task=task, message=comment)
 
     async def _commit(self, run_id: str, kind: EventType, ask: Any, *, topics: Sequence[str] = (), **event: Any) -> bool:
         """Commit what `ask` does together with its entry in the history. False: it was undone, there is nothing to do."""
@@ -177,10 +178,11 @@ def _check_retry(session: Session, run_id: str, tasks: Sequence[str] | None) -> 
         raise InvalidBody(faults)
 
 
-def _check_waiting(session: Session, run_id: str, task: str) -> None:
-    _get(session, run_id)
-    row = find_task(session, run_id, task)
-    if row is None:
+def _check_waiting(connection: Session | Connection, run_id: str, task: str) -> None:
+    found = find_task_phase(connection, run_id, task)
+    if found is None:
         raise NotFound("task", task)
-    if (row.phase, row.reason) != (Phase.RUNNING.value, WAITING):
-        raise NotWaitingForApproval(task, row.phase, row.reason)
+    if found != (Phase.RUNNING.value, WAITING):
+        raise NotWaitingForApproval(task, *found)
+    if has_answer(connection, run_id, task):
+        raise AlreadyAnswered(task)

@@ -19,7 +19,7 @@ from app.runs.ports import Admission, Evaluator, LogObjects, Pods
 from app.runs.requests import Requests
 from app.runs.shared_reads import SharedReads
 from app.runs.submit import Submitted, Submitter
-from app.runs.views import View, encode, run_etag, run_view, task_views
+from app.runs.views import View, encode, encode_with_list, run_etag, run_view, task_views
 from app.storage.broker import RUNS, Broker, logs_topic, run_topic
 from app.storage.database import Database
 from app.storage.models import RunRow
@@ -246,9 +246,8 @@ def _read_run(session: Session, run_id: str, *, include_tasks: bool) -> RunAnswe
         return None
     view = run_view(run)
     if include_tasks:
-        view["tasks"] = task_views(list_tasks(session, run_id), list_attempts(session, run_id), list_main_logs(session, run_id))
-    return _answer(run, view)
-
-
-def _answer(run: RunRow, view: View) -> RunAnswer:
-    return RunAnswer(body=encode(view), etag=run_etag(run), is_finished=run.is_finished)
+        tasks = task_views(list_tasks(session, run_id), list_attempts(session, run_id), list_main_logs(session, run_id))
+        body = encode_with_list(view, "tasks", tasks)
+    else:
+        body = encode(view)
+    return RunAnswer(body=body, etag=run_etag(run), is_finished=run.is_finished)

@@ -50,11 +50,16 @@ def workflow_view(row: WorkflowColumns) -> View:
     }
 
 
-def document_view(row: WorkflowColumns, version: int, body: bytes) -> View:
-    """A stored workflow with one of its documents, which stands in the answer byte for byte."""
+def document_view(row: WorkflowColumns, version: int, body: bytes, *, is_pinned: bool = False) -> View:
+    """A stored workflow with one of its documents, which stands in the answer byte for byte.
+
+    `is_pinned`: it was asked for by its version, whatever the newest is, and so is the link to itself.
+    """
     written = _written(body)
     view = workflow_view(row) | {"version": version, "description": written.get("description")}
     links = view.pop("links")
+    if is_pinned:
+        links = links | {"self": f"{links['self']}?version={version}"}
     return view | {"params": _params_view(written.get("params")), "links": links, "document": orjson.Fragment(body)}
 
 

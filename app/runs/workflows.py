@@ -17,7 +17,7 @@ from app.domain.json_text import parse_json
 from app.domain.pointers import in_document_order, shown
 from app.domain.suggestions import CloseNames
 from app.domain.workflow.nodes import Workflow
-from app.runs.cursors import read_name_cursor, read_version_cursor
+from app.runs.cursors import name_cursor, read_name_cursor, read_version_cursor
 from app.runs.documents import read_workflow
 from app.runs.ports import Pods
 from app.runs.preview import ItemEvaluator, preview_pods
@@ -108,7 +108,7 @@ class StoredWorkflows:
             row, stored = find_workflow(session, name), find_version(session, name, version)
             if row is None or stored is None:
                 return None
-            body = encode(document_view(row, stored.version, stored.body))
+            body = encode(document_view(row, stored.version, stored.body, is_pinned=version is not None))
             return WorkflowAnswer(body=body, etag=workflow_etag(stored.version))
 
         found = await self._database.read(read)
@@ -121,7 +121,7 @@ class StoredWorkflows:
         after = read_name_cursor(cursor)
         rows = await self._database.read(lambda session: list_workflows(session, after=after, limit=limit + 1))
         page = rows[:limit]
-        return [workflow_view(row) for row in page], page[-1].name if len(rows) > limit else None
+        return [workflow_view(row) for row in page], name_cursor(page[-1].name) if len(rows) > limit else None
 
     async def list_versions(self, name: str, *, cursor: str | None, limit: int) -> tuple[Sequence[View], str | None]:
         """A page of a workflow's versions, newest first, and the cursor of the next one. Raises NotFound, InvalidCursor."""

@@ -143,7 +143,9 @@ class PostgresDatabase:
 
         The first connection is made by its first user. `is_patient`: statements may take as long as they need.
         """
-        reading, writing = _postgres_engine(url, 10, is_patient=is_patient), _postgres_engine(url, 2, is_patient=is_patient)
+        reading = _postgres_engine(url, 10, is_patient=is_patient)
+        # A plan that was kept from when the tables were small finds a task among ten thousand by looking at all of them.
+        writing = _postgres_engine(url, 2, is_patient=is_patient, plan_cache_mode="force_custom_plan")
         try:
             yield cls(url, reading, writing)
         finally:
@@ -166,7 +168,7 @@ class PostgresDatabase:
             return await connection.run_sync(function)
 
 
-def _postgres_engine(url: URL, pool_size: int, *, is_patient: bool) -> AsyncEngine:
+def _postgres_engine(url: URL, pool_size: int, *, is_patient: bool, **settings: str) -> AsyncEngine:
     limits = {} if is_patient else {"idle_in_transaction_session_timeout": "5000", "lock_timeout": "5000"}
     return create_async_engine(
         url.set(drivername="postgresql+asyncpg"),
@@ -179,7 +181,7 @@ def _postgres_engine(url: URL, pool_size: int, *, is_patient: bool) -> AsyncEngi
         connect_args={
             "timeout": 10,
             "command_timeout": None if is_patient else 60,
-            "server_settings": {"application_name": "podrun", "timezone": "UTC", **limits},
+            "server_settings": {"application_name": "podrun", "timezone": "UTC", **limits, **settings},
         },
     )
 

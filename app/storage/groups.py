@@ -79,6 +79,16 @@ def take_turn(connection: Connection, run_id: str) -> str | None:
     return first
 
 
+def forget_group(connection: Connection, key: str) -> None:
+    """Delete the row of a group that no run is of any more: when a run of it is deleted, in that transaction.
+
+    Its row is locked first: who enters meanwhile waits, and makes it anew.
+    """
+    _lock(connection, key)
+    if connection.execute(select(_RUNS.c.id).where(_RUNS.c.group_key == key).limit(1)).first() is None:
+        connection.execute(_GROUPS.delete().where(_GROUPS.c.key == key))
+
+
 def _first_before(session: Session | Connection, key: str, holder: str | None, run_id: str) -> str | None:
     """The holder, while it is unfinished; else who came first. None: that is the run itself."""
     if holder == run_id:

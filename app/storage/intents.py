@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, func,
 from sqlmodel import Session
 
 from app.domain.phases import RunPhase
-from app.storage.models import IntentRow, RunRow, table_of
+from app.storage.models import IntentRow, RunRow, TaskRow, table_of
 
 _INTENTS, _RUNS = table_of(IntentRow), table_of(RunRow)
 
@@ -63,13 +63,25 @@ def list_requests(session: Session, executor_id: str) -> Sequence[Request]:
     return _requests(session, _SELECT.join(_RUNS, _RUNS.c.id == _INTENTS.c.run_id).where(mine))
 
 
-def has_answer(connection: Connection, run_id: str, task: str) -> bool:
-    """Whether an approval of the task was given or refused, and that is not done yet."""
+def has_answer(connection: Session | Connection, run_id: str, task: str) -> bool:
+    """Whether an approval of the task was given or refused, and that is not done yet.
+
+    Once it is done the task does not wait any more (see `find_task_phase`): both happen in one step of the run's owner.
+    """
     kinds = (IntentKind.APPROVE.value, IntentKind.REJECT.value)
     statement = select(_INTENTS.c.id).where(
         _INTENTS.c.run_id == run_id, _INTENTS.c.task == task, _INTENTS.c.kind.in_(kinds)
     )  # fmt: skip
     return connection.execute(statement.limit(1)).first() is not None
+
+
+def find_task_phase(connection: Session | Connection, run_id: str, task: str) -> tuple[str, str] | None:
+    """Phase and reason of a task, None if there is none. Asked behind `lock_run`, it stays so until the transaction ends."""
+    tasks = table_of(TaskRow)
+    row = connection.execute(
+        select(tasks.c.phase, tasks.c.reason).where(tasks.c.run_id == run_id, tasks.c.name == task)
+    ).first()
+    return None if row is None else (row.phase, row.reason)
 
 
 def cancellable() -> ColumnElement[bool]:
@@ -101,13 +113,18 @@ def request_cancel(connection: Connection, run_id: str, now: datetime, reason: s
 def request_retry(connection: Connection, run_id: str, now: datetime, owner: str | None) -> int | None:
     """Open a finished run again, under a new epoch, for `owner` or, None, for whoever claims it. None: it is not finished.
 
-    Its phase stays what it is until its owner moves it. It must enter its group again (see `storage.groups`).
+    Its tasks stay what they are until its owner resets them. It must enter its group again (see `storage.groups`).
     """
     epoch: int | None = connection.execute(
         update(_RUNS)
         .where(_RUNS.c.id == run_id, _RUNS.c.is_finished.is_(True))
         .values(
+            phase=RunPhase.PENDING.value,
+            reason="",
+            message="",
+            finished_at=None,
             is_finished=False,
+            suspended=False,
             retried_at=now,
             queued_at=None,
             cancel_requested_at=None,

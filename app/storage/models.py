@@ -22,7 +22,7 @@ from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, MetaData
 from sqlalchemy import Table as CoreTable
 from sqlmodel import Field, SQLModel
 
-from app.storage.types import BigInt, Json, UtcDateTime
+from app.storage.types import BigInt, Json, JsonValue, PlainText, UtcDateTime
 
 #: Names of constraints by convention, so that migrations are stable and an error can be told by its constraint.
 NAMING_CONVENTION = {
@@ -72,8 +72,8 @@ class RunRow(Table, table=True):
     workflow: str = Field(sa_column=Column(String(63), nullable=False))
     workflow_version: int | None = None
     phase: str = Field(sa_column=Column(String(16), nullable=False))
-    reason: str = Field(default="", sa_column=Column(Text, nullable=False))
-    message: str = Field(default="", sa_column=Column(Text, nullable=False))
+    reason: str = Field(default="", sa_column=Column(PlainText, nullable=False))
+    message: str = Field(default="", sa_column=Column(PlainText, nullable=False))
     is_finished: bool = False
     suspended: bool = False
     params: dict[str, Any] = _json()
@@ -93,7 +93,7 @@ class RunRow(Table, table=True):
     schedule_of: str | None = Field(default=None, sa_column=Column(String(63), nullable=True))
     # Intents: written by the API, read by the owner.
     cancel_requested_at: datetime | None = _time()
-    cancel_reason: str = Field(default="", sa_column=Column(Text, nullable=False))
+    cancel_reason: str = Field(default="", sa_column=Column(PlainText, nullable=False))
     cancel_force: bool = False
     # Ownership.
     owner: str | None = Field(default=None, sa_column=Column(String(36), nullable=True))
@@ -122,9 +122,9 @@ class TaskRow(Table, table=True):
     foreach_index: int | None = None
     depends_on: list[str] = _json()
     phase: str = Field(sa_column=Column(String(16), nullable=False))
-    reason: str = Field(default="", sa_column=Column(Text, nullable=False))
-    message: str = Field(default="", sa_column=Column(Text, nullable=False))
-    item: Any = Field(default=None, sa_column=Column(Json, nullable=True))  # of `foreach`
+    reason: str = Field(default="", sa_column=Column(PlainText, nullable=False))
+    message: str = Field(default="", sa_column=Column(PlainText, nullable=False))
+    item: Any = Field(default=None, sa_column=Column(JsonValue, nullable=True))  # of `foreach`
     values: dict[str, Any] | None = Field(
         default=None, sa_column=Column(Json, nullable=True)
     )  # of expressions, by their source
@@ -144,8 +144,8 @@ class AttemptRow(Table, table=True):
     task: str = Field(sa_column=Column(String(63), primary_key=True))
     attempt: int = Field(primary_key=True)
     phase: str = Field(sa_column=Column(String(16), nullable=False))
-    reason: str = Field(default="", sa_column=Column(Text, nullable=False))
-    message: str = Field(default="", sa_column=Column(Text, nullable=False))
+    reason: str = Field(default="", sa_column=Column(PlainText, nullable=False))
+    message: str = Field(default="", sa_column=Column(PlainText, nullable=False))
     exit_code: int | None = None
     namespace: str = Field(sa_column=Column(String(63), nullable=False))
     pod: str = Field(sa_column=Column(String(63), nullable=False))
@@ -172,8 +172,8 @@ class EventRow(Table, table=True):
     task: str | None = Field(default=None, sa_column=Column(String(63), nullable=True))
     attempt: int | None = None
     phase: str | None = Field(default=None, sa_column=Column(String(16), nullable=True))
-    reason: str = Field(default="", sa_column=Column(Text, nullable=False))
-    message: str = Field(default="", sa_column=Column(Text, nullable=False))
+    reason: str = Field(default="", sa_column=Column(PlainText, nullable=False))
+    message: str = Field(default="", sa_column=Column(PlainText, nullable=False))
     details: dict[str, Any] | None = _json(nullable=True)  # of a pod's event: its type, count, source
 
 
@@ -207,7 +207,7 @@ class WorkflowRow(Table, table=True):
 
     name: str = Field(sa_column=Column(String(63), primary_key=True))
     version: int
-    description: str = Field(default="", sa_column=Column(Text, nullable=False))  # the newest document's
+    description: str = Field(default="", sa_column=Column(PlainText, nullable=False))  # the newest document's
     paused: bool = False
     deleted_at: datetime | None = _time()
     created_at: datetime = _time(nullable=False)
@@ -219,7 +219,7 @@ class WorkflowRow(Table, table=True):
     last_fire_at: datetime | None = _time()
     last_run_id: str | None = Field(default=None, sa_column=Column(String(36), nullable=True))  # it may be gone
     last_skipped_at: datetime | None = _time()
-    last_skipped_reason: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
+    last_skipped_reason: str | None = Field(default=None, sa_column=Column(PlainText, nullable=True))
 
 
 class WorkflowVersionRow(Table, table=True):
@@ -294,7 +294,7 @@ class LogGapRow(Table, table=True):
     at_byte: int = Field(sa_column=Column(BigInt, nullable=False))
     from_at: datetime | None = _time()
     to_at: datetime | None = _time()
-    reason: str = Field(sa_column=Column(Text, nullable=False))
+    reason: str = Field(sa_column=Column(PlainText, nullable=False))
 
 
 class ExecutorRow(Table, table=True):

@@ -17,6 +17,7 @@ from sqlmodel import Session, col
 from app.domain.errors import RunGone
 from app.domain.events import EventType, RunEvent
 from app.domain.phases import Phase
+from app.storage.groups import forget_group
 from app.storage.intents import Request, list_run_intents
 from app.storage.models import (
     AttemptRow,
@@ -41,12 +42,14 @@ INSERT_TASK = TASKS.insert()
 INSERT_ATTEMPT = ATTEMPTS.insert()
 
 #: What a run's owner writes; parameters: `run_id` and these columns. The version grows with each.
-RUN_COLUMNS = ("phase", "reason", "message", "is_finished", "task_phases", "started_at", "finished_at")
+RUN_COLUMNS = ("phase", "reason", "message", "is_finished", "task_phases", "started_at", "finished_at", "retried_at")
 UPDATE_RUN = (
     RUNS.update()
     .where(RUNS.c.id == bindparam("run_id"))
     .values({name: bindparam(name) for name in RUN_COLUMNS} | {"version": RUNS.c.version + 1})
 )
+#: A run that is finished holds nothing back any more. Parameter: `b_run_id`.
+CLEAR_SUSPENDED = RUNS.update().where(RUNS.c.id == bindparam("b_run_id")).values(suspended=False)
 #: The version alone grows: something that the run's tasks show has changed, such as a sealed log.
 TOUCH_RUN = RUNS.update().where(RUNS.c.id == bindparam("b_run_id")).values(version=RUNS.c.version + 1)
 
@@ -287,6 +290,13 @@ def list_main_logs(session: Session, run_id: str, tasks: Sequence[str] | None = 
     return _plain_rows(session, statement)
 
 
+def list_log_containers(session: Session, run_id: str, task: str) -> Sequence[str]:
+    """The containers of a task that have a log, in any of its attempts."""
+    logs = table_of(LogRow)
+    statement = select(logs.c.container).where(logs.c.run_id == run_id, logs.c.task == task).distinct()
+    return session.execute(statement.order_by(logs.c.container)).scalars().all()
+
+
 def list_events(session: Session, run_id: str | None, after_id: int, limit: int) -> Sequence[EventRow]:
     """History behind `after_id` in its order: of one run, or of all."""
     statement = select(EVENTS).where(col(EventRow.id) > after_id)
@@ -323,5 +333,10 @@ def delete_run(connection: Connection, run_id: str) -> list[str] | None:
         .join(logs, logs.c.id == blocks.c.log_id)
         .where(logs.c.run_id == run_id, blocks.c.object_name.is_not(None))
     ).all()
-    gone = connection.execute(delete(RUNS).where(RUNS.c.id == run_id, RUNS.c.is_finished.is_(True)))
-    return list(names) if gone.rowcount else None
+    statement = delete(RUNS).where(RUNS.c.id == run_id, RUNS.c.is_finished.is_(True))
+    gone = connection.execute(statement.returning(RUNS.c.group_key)).first()
+    if gone is None:
+        return None
+    if gone.group_key is not None:
+        forget_group(connection, gone.group_key)
+    return list(names)

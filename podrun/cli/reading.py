@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated
 
@@ -23,6 +24,7 @@ from podrun.cli.runtime import (
     execute,
 )
 from podrun.client import AsyncClient
+from podrun.types import LogItem
 
 FollowOption = Annotated[bool, typer.Option("-f", "--follow", help="Go on to the end, and exit with the outcome.")]
 
@@ -62,17 +64,22 @@ def logs(
             return await _print_bytes(client, run, task, follow=follow, attempt=attempt, container=container, tail=tail)
         many = task is None or container == "*"
         printer = LinePrinter(prefix=many, timestamps=timestamps, as_json=output is OutputFormat.JSON, flush=follow)
-        code = Code.SUCCEEDED
         items = client.logs(run, task, follow=follow, attempt=attempt, container=container, tail=tail, grep=grep)
-        async with aclosing(items):
-            async for item in items:
-                printer.take(item)
-                if item.get("type") == "end":
-                    code = code_of(item.get("phase"))
-        printer.close()
-        return code
+        return await _print_lines(printer, items)
 
     execute(session, work)
+
+
+async def _print_lines(printer: LinePrinter, items: AsyncGenerator[LogItem, None]) -> int:
+    """Print a log; gives the exit code for the phase that its end names."""
+    code = Code.SUCCEEDED
+    async with aclosing(items):
+        async for item in items:
+            printer.take(item)
+            if item.get("type") == "end":
+                code = code_of(item.get("phase"))
+    printer.close()
+    return code
 
 
 async def _print_bytes(

@@ -68,17 +68,7 @@ def submit(
     as_json = output is OutputFormat.JSON
 
     async def work(client: AsyncClient) -> int:
-        labels, written = read_pairs("--label", label), read_pairs("-p", param)
-        sent: bytes | str
-        if name := stored_name(workflow):
-            sent = name
-            declared = await _stored_document(client, name) if written else None
-        else:
-            session.document = read_document(workflow)
-            sent = session.document.content
-            declared = session.document.value()
-        run = await client.submit(sent, params=read_params(written, declared), labels=labels, idempotency_key=key)
-        session.runs.append(run["id"])
+        run = await _submitted(client, session, workflow, param, label)
         if not (wait or follow):
             print_document(run) if as_json else print_line(plain(run["id"]))
             return Code.SUCCEEDED
@@ -87,6 +77,25 @@ def submit(
         return await (follow_run if follow else wait_for_run)(client, run["id"], as_json=as_json)
 
     execute(session, work)
+
+
+async def _submitted(
+    client: AsyncClient, session: Session, workflow: str, param: list[str] | None, label: list[str] | None
+) -> Run:
+    """The run that is there now; the session knows it, and the document if it was a file's."""
+    labels, written = read_pairs("--label", label), read_pairs("-p", param)
+    sent: bytes | str
+    if name := stored_name(workflow):
+        sent = name
+        declared = await _stored_document(client, name) if written else None
+    else:
+        session.document = read_document(workflow)
+        sent = session.document.content
+        declared = session.document.value()
+    params = read_params(written, declared)
+    run = await client.submit(sent, params=params, labels=labels, idempotency_key=session.idempotency_key)
+    session.runs.append(run["id"])
+    return run
 
 
 def wait(

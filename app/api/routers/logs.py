@@ -93,7 +93,7 @@ async def run_logs(
 @router.get(
     "/runs/{run_id}/tasks/{task}/logs",
     summary="A task's log",
-    description="As text: the bytes as they were.",
+    description="As text: the bytes as they were. An attempt or a container that a task never had: 404, once it is over.",
     responses=_answers(),
 )
 async def task_logs(

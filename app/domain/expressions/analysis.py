@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 RUN_NAMES: Final = ("id", "workflow", "created_at", "phase")
 TASK_NAMES: Final = ("phase", "exit_code", "outputs")
+DYNAMIC: Final = "DYN"  #: CEL's type of what only values tell
 _MOST_LISTED: Final = 10  #: known names that a message repeats
 
 
@@ -37,6 +38,7 @@ class References:
     uses_item: bool
     all_params: bool  #: `params` itself is used: each of them counts
     paths: frozenset[Path]  #: every use, as deep as it is literal: ("tasks", "a", "outputs", "x")
+    returns: str = DYNAMIC  #: CEL's name of the type that it gives, without what is in it: INT, LIST, ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,15 +72,16 @@ def _analyse(source: str) -> _Analysis:
         size = len(source.encode())
         if size > MAX_SOURCE_BYTES:
             return _Analysis((f"the expression is too long: {size} bytes, at most {MAX_SOURCE_BYTES} are allowed",), None)
-        serialized = _environment().compile(source).serialize()
+        compiled = _environment().compile(source)
+        serialized, returns = compiled.serialize(), compiled.return_type().name().partition("<")[0]
     except UnicodeEncodeError:
         return _Analysis(("the expression must be Unicode text: it holds half of a surrogate pair",), None)
     except RuntimeError as error:
         return _Analysis(tuple(compile_faults(source, str(error))), None)
-    return _Analysis((), _references(frozenset(paths_of(serialized))))
+    return _Analysis((), _references(frozenset(paths_of(serialized)), returns))
 
 
-def _references(paths: frozenset[Path]) -> References:
+def _references(paths: frozenset[Path], returns: str) -> References:
     second: dict[str, set[str]] = {"params": set(), "tasks": set(), "run": set()}
     for path in paths:
         if path[0] in second and len(path) > 1:
@@ -90,6 +93,7 @@ def _references(paths: frozenset[Path]) -> References:
         uses_item=any(path[0] == "item" for path in paths),
         all_params=("params",) in paths,
         paths=paths,
+        returns=returns,
     )
 
 

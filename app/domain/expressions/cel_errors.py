@@ -18,6 +18,11 @@ _ERROR = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): ([^\n]*)")
 _UNREADABLE = re.compile(r"token recognition error at: '(.*)'")
 _UNDECLARED = re.compile(r"undeclared reference to '(.*)' \(in container '.*'\)")
 _EXPECTING = re.compile(r" expecting [{'<A-Z].*")
+_RESERVED = re.compile(r"no viable alternative at input '.*\.(in|true|false|null)'")
+_OWNER = re.compile(r"[A-Za-z_][\w.]*(?=\.\s*$)")
+_HYPHENATED = re.compile(r"(?<![\w.])(tasks(?:\.\w+\.outputs)?)\.((?:\w+-)+)$")
+#: What to do instead where an expression takes too much.
+ADVICE: Final = "go over shorter lists, or compute it in a task that puts the result out"
 _CODE = re.compile(r"^[A-Z_]+: ")
 _TRAILING_CODE = re.compile(r" \[[A-Z_]+\]$")
 _CALLED = re.compile(r"[A-Za-z_][\w.]*$")
@@ -59,6 +64,8 @@ def _sentences(source: str, errors: list[_Error]) -> Iterator[str]:
         if call := _unknown_call(lines, error):
             close = _FUNCTIONS.find(call.rpartition(".")[2])
             yield f"{place}: there is no function {call}{f': did you mean {close}?' if close else ''}"
+        elif advice := _in_brackets(lines, error):
+            yield advice if len(lines) == 1 else f"line {error.line}, {advice}"
         elif undeclared := _UNDECLARED.fullmatch(error.text):
             root = undeclared[1].split(".")[0]
             # An unknown function of a namespace (`math.abs`) is told once, not again as a variable `math`.
@@ -67,6 +74,23 @@ def _sentences(source: str, errors: list[_Error]) -> Iterator[str]:
                 yield f"{place}: there is nothing named {root}{_instead(_ELSEWHERE.get(root) or _VARIABLE_NAMES.find(root))}"
         else:
             yield f"{place}: {_plain_syntax(error.text)}"
+
+
+def _in_brackets(lines: list[str], error: _Error) -> str | None:
+    """What to write for a name that can't stand behind a dot, if that is the error; it begins with its column."""
+    if not 1 <= error.line <= len(lines):
+        return None
+    line = lines[error.line - 1]
+    if (word := _RESERVED.search(error.text)) and (owner := _OWNER.search(line[: error.column - 1])):
+        return f"column {error.column}: {word[1]} is a word of the language: write {owner[0]}['{word[1]}']"
+    if undeclared := _UNDECLARED.fullmatch(error.text):
+        last = undeclared[1].split(".")[0]
+        column = _column_of(line, last, error.column)
+        if name := _HYPHENATED.search(line[: column - 1]):
+            rest = re.match(r"[\w-]*", line[column - 1 :])
+            whole = name[2] + (rest[0] if rest else "")
+            return f"column {name.start(2) + 1}: a name with a hyphen stands in brackets: write {name[1]}['{whole}']"
+    return None
 
 
 def _column_of(line: str, name: str, column: int) -> int:
@@ -126,7 +150,9 @@ _OUR_KINDS: Final = {"int64": "int", "uint64": "uint", "null_type": "null"}
 def evaluation_fault(message: str) -> str:
     """What the evaluator said, in plain words."""
     if "Iteration budget" in message:
-        return f"its loops (map, filter, all, exists) take {MAX_ITERATIONS} steps or more in all, which is not allowed"
+        return (
+            f"its loops (map, filter, all, exists) take {MAX_ITERATIONS:,} steps or more in all, which is not allowed: {ADVICE}"
+        )
     text = without_code(message)
     if missing := _NO_KEY.fullmatch(text):
         return f"there is no key {missing[1]}"

@@ -56,6 +56,9 @@ def _name_fault(name: str) -> str | None:
         return f"its name has {len(name)} characters; {_LONGEST_NAME} is the most"
     first, slash, rest = name.partition("/")
     has_domain = bool(slash) and (any(char in first for char in ".:") or first == "localhost" or first != first.lower())
+    if has_domain and first != first.lower() and not any(char in first for char in ".:"):
+        # The grammar would read it as a registry's host, as it can't be a repository; there is none of such a name.
+        return f"the repository name must be lowercase: {shown(name.lower())}, not {shown(name)}"
     if has_domain and not _DOMAIN.fullmatch(first):
         return f"its registry {shown(first)} must be a host name, with a port if need be"
     path = rest if has_domain else name

@@ -75,7 +75,7 @@ def _merged_list(base: list[Any], patch: list[Any], order: list[Any], definition
     directives = [item.get(DIRECTIVE) for item in patch if isinstance(item, dict)]
     additions = [item for item in patch if not (isinstance(item, dict) and item.get(DIRECTIVE))]
     if "replace" in directives:
-        return without_directives(additions)  # type: ignore[no-any-return]
+        return without_directives(additions)  # type: ignore[no-any-return]  # of a list it makes a list
     deleted = [item.get(merge_key) for item in patch if isinstance(item, dict) and item.get(DIRECTIVE) == "delete"]
     merged = [item for item in base if _key_of(item, merge_key) not in deleted]
     for item in additions:

@@ -196,6 +196,7 @@ def settle(state: RunState, task: TaskState, attempt: AttemptState, out: Decisio
     """Do what is left for an attempt that is over: seal, delete. Called whenever one of these may have become possible."""
     if not attempt.phase.is_over:
         return
+    attempt.creating = attempt.creating and not attempt.is_absent
     if attempt.uid is None and not attempt.creating:  # there never was a pod
         end_main(state, task, attempt, out)
         attempt.pod_deleted = True

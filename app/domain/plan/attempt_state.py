@@ -37,6 +37,7 @@ class AttemptState:
     others_run: bool = False  #: containers beside main run, or may yet: sidecars, which end with the pod
     delete_requested: bool = False
     creating: bool = False  #: a creation is under way, or will be tried again
+    is_absent: bool = False  #: the cluster said that it made no pod, and was not asked again
     create_tries: int = 0
     delete_tries: int = 0
     counted_settled: bool = False

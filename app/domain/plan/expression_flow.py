@@ -8,9 +8,9 @@ from typing import Any
 from app.domain.errors import ExpressionFailed
 from app.domain.phases import Phase
 from app.domain.plan.decisions import Decisions
-from app.domain.plan.evaluation import Evaluation, Prepared
-from app.domain.plan.run_state import RunState, TaskState
-from app.domain.plan.task_flow import Ending, Outcome, admit, consider, end_task, end_tasks, start
+from app.domain.plan.evaluation import MAX_VALUES_BYTES, Evaluation, Prepared
+from app.domain.plan.run_state import NodeState, RunState, TaskState
+from app.domain.plan.task_flow import Ending, Outcome, consider, end_tasks, start
 from app.domain.workflow.nodes import Node
 from app.domain.workflow.parsing import expand_foreach, max_parallel_of
 from app.domain.workflow.task_checks import MAX_TASKS
@@ -19,38 +19,43 @@ from app.domain.workflow.task_checks import MAX_TASKS
 def lists_evaluated(state: RunState, node: Node, values: Mapping[str, Any] | ExpressionFailed, out: Decisions) -> None:
     """The lists of a fan-out are known: its items take the place of the one task that stood for them."""
     fan_out = state.nodes[node.name]
-    waiting = fan_out.members[0]
-    if fan_out.is_laid_out or waiting.phase.is_over:
+    waiting = [task for task in fan_out.members if not task.phase.is_over]
+    if fan_out.is_laid_out or not waiting:
         return
     try:
         if isinstance(values, ExpressionFailed):
             raise values
         items = expand_foreach(node.foreach, values) if node.foreach else []
         limit = max_parallel_of(node, values)
-        _check_count(state, len(items))
+        _check_count(state, len(items) - len(fan_out.members))
     except ExpressionFailed as error:
-        end_task(state, waiting, _failed(str(error)), out)
+        end_tasks(state, [(task, _failed(str(error))) for task in waiting], out)
         return
-    fan_out.max_parallel = limit
-    if not items:
-        fan_out.is_laid_out = True
-        end_tasks(state, consider(state, fan_out, out), out)
-        return
+    if items and waiting[0].index is None:
+        _lay_out(state, fan_out, items, out)
+    fan_out.max_parallel, fan_out.is_laid_out = limit, True
+    if isinstance(node.max_parallel, str) and items:
+        for task in fan_out.members:
+            task.values = {**(task.values or {}), node.max_parallel: limit}
+            out.task_changed(state, task, phase_moved=False)
+    end_tasks(state, consider(state, fan_out, out), out)
+
+
+def _lay_out(state: RunState, fan_out: NodeState, items: list[Any], out: Decisions) -> None:
+    (waiting,) = fan_out.members
     out.gone_tasks.append(waiting.name)
     out.tasks.pop(waiting.name, None)
     out.new_tasks.pop(waiting.name, None)
-    kept = {node.max_parallel: limit} if isinstance(node.max_parallel, str) else None
-    for task in state.lay_out(node.name, items):
-        task.values = dict(kept) if kept else None
+    for task in state.lay_out(fan_out.node.name, items):
         out.new_tasks[task.name] = task
     state.count_members(fan_out, before=1)
     out.run_changed = out.is_urgent = True
-    end_tasks(state, admit(state, node, fan_out.members, out), out)
 
 
-def _check_count(state: RunState, items: int) -> None:
-    count = len(state.tasks) - 1 + items
-    if count > MAX_TASKS:
+def _check_count(state: RunState, more: int) -> None:
+    count = len(state.tasks) + more
+    if more > 0 and count > MAX_TASKS:
+        items = more + 1  # one task stood for them
         raise ExpressionFailed(f"foreach gives {items:,} items: the run would have {count:,} tasks, and may have {MAX_TASKS:,}")
 
 
@@ -69,8 +74,15 @@ def tasks_evaluated(state: RunState, asked: Evaluation, prepared: Sequence[Prepa
 
 def _use(state: RunState, task: TaskState, found: Prepared, out: Decisions) -> list[Ending]:
     task.evaluating = False
+    node = state.nodes[task.node.name]
+    state.values_bytes += found.size_bytes
+    if state.values_bytes > MAX_VALUES_BYTES:
+        return [(task, _failed(f"the expressions of this run give more than {MAX_VALUES_BYTES // 2**20} MiB in all"))]
     if found.values is not None:
         task.values = {**(task.values or {}), **found.values}
+        if found.shared and not node.shared:  # recorded once
+            node.shared = dict(found.shared)
+            task.values |= node.shared
         out.task_changed(state, task, phase_moved=False)
     if found.failure is not None:
         return [(task, _failed(found.failure))]

@@ -14,7 +14,16 @@ def run_outcome(state: RunState) -> Outcome:
         return RunPhase.CANCELLED, "Cancelled", state.cancel_reason
     if state.timed_out:
         return RunPhase.FAILED, "DeadlineExceeded", f"the run's timeout of {state.workflow.timeout_seconds:g} s is over"
+    if state.open_main:
+        return _main_outcome(state)
+    if state.main_outcome is None:  # each task of `on_exit` may ask
+        state.main_outcome = _main_outcome(state)
+    return state.main_outcome
+
+
+def _main_outcome(state: RunState) -> Outcome:
     for phase, run_phase, reason in (
+        (Phase.CANCELLED, RunPhase.CANCELLED, "Cancelled"),  # it was retried but for these tasks
         (Phase.FAILED, RunPhase.FAILED, "TaskFailed"),
         (Phase.ERROR, RunPhase.ERROR, "TaskError"),
     ):

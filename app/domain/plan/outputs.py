@@ -17,6 +17,7 @@ from app.domain.pointers import shown
 MESSAGE_BYTES = 4096
 #: And of all containers of a pod together.
 POD_BYTES = 12 * 1024
+_SHOWN = 80  #: characters of what was written that a message repeats
 
 
 class OutputsRefused(ValueError):
@@ -41,7 +42,7 @@ def read_outputs(text: str, declared: Mapping[str, bool], *, containers: int = 1
     outputs = _parse(text, min(MESSAGE_BYTES, POD_BYTES // max(containers, 1))) if text.strip() else None
     missing = [name for name, required in declared.items() if required and name not in (outputs or {})]
     if missing:
-        wrote = f"it wrote {', '.join(map(shown, outputs))}" if outputs else "it wrote none"
+        wrote = f"it wrote {_cut(', '.join(map(shown, outputs)))}" if outputs else "it wrote none"
         raise OutputsRefused(
             "MissingOutputs", f"the task must write {', '.join(map(shown, missing))} into $PODRUN_OUTPUTS: {wrote}"
         )
@@ -53,13 +54,24 @@ def _parse(text: str, limit: int) -> dict[str, Any]:
     try:
         outputs = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
-        if size >= limit:  # the kubelet keeps the end of a longer file
-            raise OutputsRefused("OutputsTooLarge", f"outputs may have at most {limit:,} bytes, as JSON") from error
+        if size >= limit:
+            raise _too_large(limit) from error
         raise OutputsRefused("InvalidOutputs", f"what was written into $PODRUN_OUTPUTS is not JSON: {error}") from error
     if not isinstance(outputs, dict):
+        if size >= limit:  # the end of digits is a number, too
+            raise _too_large(limit)
         raise OutputsRefused(
             "InvalidOutputs", f"what was written into $PODRUN_OUTPUTS must be one JSON object, not {shown(outputs)}"
         )
     for fault in json_faults(outputs):
-        raise OutputsRefused("InvalidOutputs", f"outputs{fault.pointer}: {fault.detail}")
+        raise OutputsRefused("InvalidOutputs", f"outputs{_cut(fault.pointer)}: {fault.detail}")
     return outputs
+
+
+def _too_large(limit: int) -> OutputsRefused:
+    """The kubelet keeps the end of a longer file: what fills its limit and is no JSON object was cut."""
+    return OutputsRefused("OutputsTooLarge", f"outputs may have at most {limit:,} bytes, as JSON")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -26,6 +26,9 @@ from app.domain.pods import MAIN, AttemptKey, PodEvent, PodObservation
 #: What components say of a pod that waits, where the pod itself says nothing but ContainerCreating.
 _TELLING_EVENTS = frozenset({"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "NetworkNotReady", "FailedBinding"})
 
+#: Deferred for one of these, a creation has certainly made no pod; otherwise its answer may be what was lost.
+_NOTHING_MADE = frozenset({"QuotaExceeded", "LeaseExpired"})
+
 #: An attempt that ended while its pod's creation was not answered waits so many times, some 30 s in all, for the pod to show.
 _LATE_POD_LOOKS = 6
 
@@ -34,7 +37,10 @@ def start(state: RunState, out: Decisions) -> None:
     """The run begins: it was taken up for the first time, or again after it was retried."""
     state.move_run(RunPhase.RUNNING)
     state.reason = state.message = ""
-    state.started_at = state.started_at or out.now
+    if state.started_at is None:
+        state.started_at = out.now
+    else:  # what it waited for its turn in a group does not count
+        state.retried_at = out.now
     out.run_changed = True
     out.say(state, EventType.RUN, phase=state.phase.value)
     set_run_timer(state)
@@ -53,8 +59,7 @@ def step(state: RunState, take_slot: Callable[[], bool], out: Decisions) -> bool
 
     `take_slot` takes one of the service's slots for a pod, False if there is none for this run now.
     """
-    if state.failing_fast and not state.has_stopped:
-        task_flow.fail_fast(state, out)
+    stop_waiting(state, out)
     wants_slot = False
     if state.phase in (RunPhase.RUNNING, RunPhase.CANCELLING):
         task_flow.begin_exit(state, out)
@@ -62,6 +67,12 @@ def step(state: RunState, take_slot: Callable[[], bool], out: Decisions) -> bool
             wants_slot = task_flow.launch(state, take_slot, out)
     conclude(state, out)
     return wants_slot
+
+
+def stop_waiting(state: RunState, out: Decisions) -> None:
+    """After the first failure of a run that fails fast: end what waits. `step` does it, too; what is large, better before."""
+    if state.failing_fast and not state.has_stopped:
+        task_flow.fail_fast(state, out)
 
 
 def conclude(state: RunState, out: Decisions) -> None:
@@ -215,6 +226,10 @@ def pod_deferred(
     """The pod can't be created just now: say why, and try again. For an attempt that is over: find out what became of it."""
     task, attempt = state.get_attempt(key)
     attempt.create_tries += 1
+    attempt.is_absent = reason in _NOTHING_MADE
+    if attempt.phase.is_over and attempt.is_absent:
+        attempt_flow.settle(state, task, attempt, out)
+        return
     delay = back_off(attempt.create_tries, key)
     if retry_after_seconds is not None:
         delay = max(delay, timedelta(seconds=retry_after_seconds))
@@ -308,6 +323,7 @@ def _fire_for_attempt(state: RunState, timer: Timer, task: TaskState, attempt: A
 def _create_again(state: RunState, task: TaskState, attempt: AttemptState, out: Decisions) -> None:
     """An attempt that ended meanwhile needs no pod; but one may be there, unanswered: give the watch time to see it."""
     if not attempt.phase.is_over:
+        attempt.is_absent = False
         out.creates.append((task, attempt))
     elif attempt.create_tries < _LATE_POD_LOOKS:
         attempt.create_tries += 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from app.domain.events import EventType
 from app.domain.phases import Phase, RunPhase
@@ -31,13 +32,13 @@ def suspend(state: RunState, out: Decisions, *, suspended: bool) -> None:
     out.run_changed = True
 
 
-def wait_for_group(state: RunState, holder: str, out: Decisions) -> None:
-    """Another run of the concurrency group goes first."""
-    message = f"waits for run {holder} of its concurrency group"
-    if (state.reason, state.message) != ("WaitingForGroup", message):
-        state.reason, state.message = "WaitingForGroup", message
+def wait_for_group(state: RunState, out: Decisions) -> None:
+    """Other runs of the concurrency group go first. Said once, not anew for each of them: there may be thousands."""
+    if state.reason != "WaitingForGroup":
+        state.reason = "WaitingForGroup"
+        state.message = "waits until the runs of its concurrency group that came before it are finished"
         out.run_changed = True
-        out.say(state, EventType.RUN, phase=state.phase.value, reason=state.reason, message=message)
+        out.say(state, EventType.RUN, phase=state.phase.value, reason=state.reason, message=state.message)
 
 
 def retry(state: RunState, names: Sequence[str] | None, out: Decisions) -> None:
@@ -46,20 +47,22 @@ def retry(state: RunState, names: Sequence[str] | None, out: Decisions) -> None:
     The run goes back to Pending; what was, stays: attempts and their logs, tasks that succeeded. Of a run that is not over it
     does nothing.
     """
-    if not state.phase.is_over:
+    if state.phase in (RunPhase.RUNNING, RunPhase.CANCELLING):
         return
     chosen = _chosen(state, names)
     whole = reachable_from({node.node.name: node.downstream for node in state.nodes.values()}, {t.node.name for t in chosen})
     for task in chosen:
+        state.nodes[task.node.name].shared = {}
         if task.node.name not in whole:
-            _reset(task, out)
+            _reset(task, out, kept=_limit_of(task))
     for node in state.nodes.values():
         if node.node.is_exit or node.node.name in whole:
             _reset_all(state, node, out)
     state.phase = RunPhase.PENDING
     state.reason = state.message = ""
     state.cancel_reason, state.cancel_forced = None, False
-    state.finished_at, state.is_finished = None, False
+    state.finished_at, state.is_finished, state.suspended = None, False, False
+    state.values_bytes = 0
     state.failing_fast = state.has_stopped = state.timed_out = state.exit_begun = False
     state.left_behind.clear()
     state.recount()
@@ -84,8 +87,10 @@ def _items_named(state: RunState, name: str) -> Iterable[TaskState]:
 
 def _reset_all(state: RunState, node: NodeState, out: Decisions) -> None:
     """Begin a whole node anew. A fan-out whose list comes from expressions is laid out anew: its list may be another."""
-    node.asks_list = False
-    if not node.node.list_expressions:
+    node.asks_list, node.shared = False, {}
+    node.is_laid_out = not node.node.list_expressions
+    comes_anew = node.node.foreach is not None and node.node.foreach.items is None
+    if not comes_anew or node.members[0].index is None:  # one task that still stands for all items stays, too
         for task in node.members:
             _reset(task, out)
         return
@@ -97,12 +102,18 @@ def _reset_all(state: RunState, node: NodeState, out: Decisions) -> None:
         out.new_tasks[task.name] = task
 
 
-def _reset(task: TaskState, out: Decisions) -> None:
+def _reset(task: TaskState, out: Decisions, *, kept: Mapping[str, Any] | None = None) -> None:
     task.phase = Phase.PENDING
     task.reason = task.message = ""
     task.started_at = task.finished_at = task.retry_at = None
-    task.outputs = task.values = None
+    task.outputs, task.values = None, dict(kept) if kept else None
     task.spec = task.node.spec
     task.evaluating = task.is_ready = False
     task.attempts_before = len(task.attempts)
     out.tasks[task.name] = task
+
+
+def _limit_of(task: TaskState) -> Mapping[str, Any]:
+    """How many items of its fan-out may run at a time, where an expression says it: its other items run by that, too."""
+    limit = task.node.max_parallel
+    return {limit: task.values[limit]} if task.values and isinstance(limit, str) and limit in task.values else {}

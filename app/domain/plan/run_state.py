@@ -113,17 +113,22 @@ class NodeState:
     members: list[TaskState] = field(
         default_factory=list
     )  #: the items; before a fan-out's list is known one task stands for it
-    is_laid_out: bool = True  #: False: a fan-out whose list is not known yet
+    is_laid_out: bool = True  #: False: a fan-out whose list, or how much of it may run at a time, is not known yet
     asks_list: bool = False  #: the list's expressions are at the evaluator
     max_parallel: int | None = None
     open_upstreams: int = 0  #: upstream nodes that are not over
     open_members: int = 0  #: members that are not over
     tally: Tally = field(default_factory=Tally)  #: how the others ended
     live_attempts: int = 0
+    # Known when all members are over, and found once: thousands of other tasks may ask for it.
+    first_ended: dict[bool, TaskState] = field(default_factory=dict)  #: the first that failed (True), or was skipped
+    context: Mapping[str, Any] | None = None  #: it, in expressions
+    shared: dict[str, Any] = field(default_factory=dict)  #: values that all items have; one of them records these
     held: list[tuple[int, int, str]] = field(default_factory=list)  #: heap: ready, held back by `max_parallel`
 
     def recount(self) -> None:
         """Derive the counts from the members."""
+        self.first_ended, self.context = {}, None
         over = [member.phase for member in self.members if member.phase.is_over]
         counts = Counter("s" if phase is Phase.SUCCEEDED else "k" if phase is Phase.SKIPPED else "f" for phase in over)
         self.tally = Tally(counts["s"], counts["f"], counts["k"])
@@ -164,7 +169,11 @@ class RunState:
     ready: list[tuple[int, int, str]] = field(default_factory=list)  #: heap by place: may start when there is a slot
     newly_ready: list[str] = field(default_factory=list)  #: those that have not said yet that they wait
     timers: list[Timer] = field(default_factory=list)  #: heap
+    values_bytes: int = 0  #: what its expressions have given so far
     exit_begun: bool = False  #: `on_exit` may run
+    main_outcome: tuple[RunPhase, str, str] | None = (
+        None  #: see `outcome.run_outcome`: of the tasks without `on_exit`, all over
+    )
     open_main: int = 0  #: tasks that are not over, without those of `on_exit`
     open_exit: int = 0  #: those of `on_exit` that are not over
     live_attempts: int = 0  #: attempts that are not over: each holds a slot
@@ -189,7 +198,7 @@ class RunState:
         state = self.nodes[name]
         for member in state.members:
             del self.tasks[member.name]
-        state.is_laid_out = state.node.foreach is None or items is not None
+        state.is_laid_out = not isinstance(state.node.max_parallel, str) and (state.node.foreach is None or items is not None)
         spec = state.node.spec
         if items:
             state.members = [TaskState(node=state.node, index=n, item=item, spec=spec) for n, item in enumerate(items)]
@@ -215,6 +224,7 @@ class RunState:
     def recount(self) -> None:
         """Derive all counts from the tasks: after they were made, or filled from what was stored."""
         self.task_phases = Counter(task.phase for task in self.tasks.values())
+        self.main_outcome = None
         self.open_main = self.open_exit = self.live_attempts = self.unsettled = 0
         for state in self.nodes.values():
             state.recount()

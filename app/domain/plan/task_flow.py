@@ -110,19 +110,29 @@ def _judge(state: RunState, node: Node) -> Outcome | None:
     if phase is None:
         return None
     if phase is Phase.OMITTED:
-        return Outcome(phase, "UpstreamFailed", _who(state, node, lambda other: other.is_failure))
+        return Outcome(phase, "UpstreamFailed", _who(state, node, failed=True))
     if tally.skipped and not tally.failed and not tally.succeeded:
-        return Outcome(phase, "UpstreamSkipped", _who(state, node, lambda other: other is Phase.SKIPPED))
+        return Outcome(phase, "UpstreamSkipped", _who(state, node, failed=False))
     counts = f"{tally.succeeded} succeeded, {tally.failed} failed, {tally.skipped} skipped"
     if node.trigger_rule.value == "all_success":
-        return Outcome(phase, "UpstreamSkipped", _who(state, node, lambda other: other is Phase.SKIPPED))
+        return Outcome(phase, "UpstreamSkipped", _who(state, node, failed=False))
     return Outcome(phase, "TriggerRule", f"of its upstream tasks {counts}: {node.trigger_rule} does not run then")
 
 
-def _who(state: RunState, node: Node, wanted: Callable[[Phase], bool]) -> str:
-    """A sentence on the first upstream task in such a phase, which there is."""
-    found = next(task for name in node.depends_on for task in state.nodes[name].members if wanted(task.phase))
-    return f"upstream {found.name} {'was skipped' if found.phase is Phase.SKIPPED else f'is {found.phase}'}"
+def _who(state: RunState, node: Node, *, failed: bool) -> str:
+    """A sentence on the first upstream task that failed, or was skipped; there is one."""
+    first = next(task for name in node.depends_on if (task := _first_ended(state.nodes[name], failed=failed)) is not None)
+    return f"upstream {first.name} {f'is {first.phase}' if failed else 'was skipped'}"
+
+
+def _first_ended(node: NodeState, *, failed: bool) -> TaskState | None:
+    if not (node.tally.failed if failed else node.tally.skipped):
+        return None
+    if failed not in node.first_ended:
+        node.first_ended[failed] = next(
+            task for task in node.members if (task.phase.is_failure if failed else task.phase is Phase.SKIPPED)
+        )
+    return node.first_ended[failed]
 
 
 def is_stopped(state: RunState, node: Node) -> bool:
@@ -156,7 +166,9 @@ def start(state: RunState, task: TaskState, out: Decisions) -> list[Ending]:
     if task.spec is None:
         raise AssertionError(f"task {task.name} is started before its expressions are known")
     approval = task.spec.approval
-    if approval is not None:
+    if state.suspended and state.phase is RunPhase.RUNNING:
+        make_ready(state, task)
+    elif approval is not None:
         state.move_task(task, Phase.RUNNING)
         task.reason, task.message = "WaitingForApproval", approval.message or "waits until somebody approves or rejects it"
         task.started_at = out.now
@@ -207,6 +219,11 @@ def launch(state: RunState, take_slot: Callable[[], bool], out: Decisions) -> bo
         task = state.tasks.get(state.ready[0][2])
         if task is None or not task.is_ready:  # it ended meanwhile
             _let_next(state, heapq.heappop(state.ready))
+            continue
+        if task.spec is not None and task.spec.image is None:  # it was held back while the run was suspended
+            heapq.heappop(state.ready)
+            task.is_ready = False
+            end_tasks(state, start(state, task, out), out)
             continue
         node = state.nodes[task.node.name]
         if node.max_parallel is not None and node.live_attempts >= node.max_parallel:

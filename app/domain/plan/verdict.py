@@ -16,6 +16,9 @@ from app.domain.pods import ContainerObservation, ContainerPhase, PodObservation
 
 #: A container that waits with one of these can't come right by itself.
 HOPELESS_WAITING = frozenset({"InvalidImageName", "ErrImageNeverPull"})
+#: With one of these as well, where the runtime says that there is no such name: it says so before it asks a registry.
+_PULL_TROUBLE = frozenset({"ErrImagePull", "ImagePullBackOff"})
+_NO_IMAGE_NAME = "invalid reference format"
 #: Waiting reasons of every healthy pod: not worth a word.
 ORDINARY_WAITING = frozenset({"", "ContainerCreating", "PodInitializing"})
 #: What took a pod away, by the reason of its DisruptionTarget condition.
@@ -130,6 +133,12 @@ def _over_without_main(pod: PodObservation, main: ContainerObservation | None) -
     return Verdict(phase=Phase.ERROR, reason=lost, message=message, started_at=started, main_ended=True)
 
 
+def _is_hopeless(container: ContainerObservation) -> bool:
+    if container.reason in _PULL_TROUBLE:
+        return _NO_IMAGE_NAME in container.message
+    return container.reason in HOPELESS_WAITING
+
+
 def _waiting(pod: PodObservation, main: ContainerObservation | None) -> Verdict:
     """Pending: in Kubernetes' words why. An init container's trouble stands before main's, which only waits for it."""
     waiting = [c for c in pod.containers if c.phase is ContainerPhase.WAITING]
@@ -138,7 +147,7 @@ def _waiting(pod: PodObservation, main: ContainerObservation | None) -> Verdict:
             continue
         name = "" if main is not None and container.name == main.name else f"container {container.name}: "
         message = f"{name}{container.message or container.reason}"
-        if container.reason in HOPELESS_WAITING:
+        if _is_hopeless(container):
             return Verdict(phase=Phase.ERROR, reason=container.reason, message=message, main_ended=True)
         return Verdict(phase=Phase.PENDING, reason=container.reason, message=message)
     if pod.unschedulable is not None:

@@ -117,10 +117,7 @@ class TaskReader:
     def _expression_faults(self, checks: ExpressionChecks) -> Iterator[Fault]:
         has_item = "foreach" in self._merged.task
         for found, is_inherited in self._expressions:
-            if found.key in _LISTS:
-                scoped = checks.of_list(found.source, self._index)
-            else:
-                scoped = checks.of_task(found.source, self._index, has_item=has_item)
+            scoped = self._scoped_faults(checks, found, has_item=has_item)
             if not is_inherited:
                 details = (*checks.anywhere(found.source), *scoped)
                 yield from (Fault(self._place + found.pointer, detail) for detail in details)
@@ -128,6 +125,20 @@ class TaskReader:
                 self._defaults.told.add(found)
                 who = f" (in the task {shown(self._written.get('name'))}, and maybe more)"
                 yield from (Fault(_DEFAULTS + found.pointer, detail + who) for detail in scoped)
+
+    def _scoped_faults(self, checks: ExpressionChecks, found: Placed, *, has_item: bool) -> Sequence[str]:
+        """What is wrong with an expression in just this task."""
+        foreach = self._merged.task.get("foreach")
+        if found.key in _LISTS:
+            scoped = checks.of_list(found.source, self._index)
+        else:
+            scoped = checks.of_task(found.source, self._index, has_item=has_item)
+            if isinstance(foreach, dict):
+                scoped = [*scoped, *checks.of_item(found.source, foreach)]
+        steps = 2 if found.key == "foreach" and isinstance(foreach, dict) else 1
+        if found.pointer.count("/") != steps:  # it is part of an item
+            return scoped
+        return [*scoped, *checks.of_key(found.source, found.key)]
 
     @cached_property
     def _expressions(self) -> list[tuple[Placed, bool]]:

@@ -15,15 +15,14 @@ from pydantic import ValidationError
 from app.domain.errors import ExpressionFailed, Fault
 from app.domain.expressions.templates import Found, as_text, render, sources_in
 from app.domain.pointers import either, pointer, shown, tokens
-from app.domain.workflow.checks import merged_task_faults, written_task_faults
+from app.domain.workflow.checks import merged_task_faults, secrets_faults, written_task_faults
 from app.domain.workflow.document import MERGED_BY_KEY, Task
 from app.domain.workflow.merging import merge_maps
 from app.domain.workflow.nodes import Foreach, Node
 from app.domain.workflow.reading import combinations, task_model_faults
-from app.domain.workflow.task_checks import MAX_TASKS
+from app.domain.workflow.task_checks import MAX_PARALLEL, MAX_TASKS
 
 _FAULTS_SHOWN = 3  #: that a message tells of
-_MAX_PARALLEL = 1_000_000
 #: Begins what is said where text is wanted and something else stands.
 _WANTS_TEXT = "must be a string, not "
 
@@ -80,7 +79,7 @@ def _rendered(node: Node, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _checked(task: dict[str, Any]) -> tuple[Task | None, list[Fault]]:
     model: Task | None = None
-    faults = [*written_task_faults(task, {}), *merged_task_faults(task)]
+    faults = [*written_task_faults(task, {}), *secrets_faults(task.get("secrets")), *merged_task_faults(task)]
     try:
         model = Task.model_validate(task)
     except ValidationError as error:
@@ -138,6 +137,6 @@ def max_parallel_of(node: Node, values: Mapping[str, Any]) -> int | None:
     value = values[node.max_parallel]
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MAX_PARALLEL:
-        raise ExpressionFailed(f"max_parallel: must be a whole number between 1 and {_MAX_PARALLEL:,}, not {shown(value)}")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_PARALLEL:
+        raise ExpressionFailed(f"max_parallel: must be a whole number between 1 and {MAX_PARALLEL:,}, not {shown(value)}")
     return value

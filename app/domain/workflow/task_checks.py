@@ -15,6 +15,7 @@ from app.domain.pointers import either, pointer, shown
 from app.domain.suggestions import suggest_key
 from app.domain.workflow.trigger_rules import TriggerRule
 
+MAX_PARALLEL = 1_000_000  #: items of a fan-out at a time
 MAX_TASKS = 10_000  #: of one workflow, items of fan-outs counted
 TRIGGER_RULES = tuple(rule.value for rule in TriggerRule)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from app.domain.errors import LogUnavailable, PodDeferred, PodRefused
+from app.domain.texts import storable
 from app.pods.kubernetes.objects import Status, decode_status
 
 #: The longest message that is passed on, in characters. A refused pod's message names each wrong field.
@@ -39,17 +40,17 @@ class ApiError(Exception):
     def __init__(
         self, code: int, reason: str, message: str, *, kind: str = "", retry_after_seconds: float | None = None
     ) -> None:
-        self.code, self.reason, self.message, self.kind = code, reason, message, kind
+        self.code, self.reason, self.message, self.kind = code, storable(reason), storable(message), kind
         self.retry_after_seconds = retry_after_seconds
-        super().__init__(f"{code} {reason}: {message}")
+        super().__init__(f"{code} {self.reason}: {self.message}")
 
 
 class ApiUnreachable(Exception):
     """There was no answer: no connection, a broken one, or none in time. The request may have been done all the same."""
 
     def __init__(self, reason: str, message: str) -> None:
-        self.reason, self.message = reason, message
-        super().__init__(message)
+        self.reason, self.message = storable(reason), storable(message)
+        super().__init__(self.message)
 
 
 def parse_error(code: int, body: bytes, retry_after: str | None = None) -> ApiError:

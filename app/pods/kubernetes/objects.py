@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from app.domain.pods import PodEvent
+from app.domain.texts import storable
 from app.pods.observation import RawMetadata, RawPod
 
 
@@ -134,12 +135,12 @@ def to_pod_event(raw: RawEvent) -> PodEvent:
         namespace=raw.involved_object.namespace or raw.metadata.namespace,
         pod=raw.involved_object.name,
         uid=raw.involved_object.uid,
-        type=raw.type or "Normal",
-        reason=raw.reason or "",
-        message=raw.message or "",
+        type=storable(raw.type or "Normal"),
+        reason=storable(raw.reason or ""),
+        message=storable(raw.message or ""),
         count=max(raw.count or 0, series.count if series else 0, 1),
         last_at=last_at,
-        source=raw.reporting_component or (raw.source.component if raw.source else ""),
+        source=storable(raw.reporting_component or (raw.source.component if raw.source else "")),
         event_uid=raw.metadata.uid,
     )
 

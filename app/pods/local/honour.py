@@ -8,6 +8,8 @@ from typing import Any
 from app.domain.errors import Fault
 from app.domain.kubernetes.object_checks import is_templated
 from app.domain.pods import MAIN
+from app.domain.suggestions import suggest_key
+from app.domain.workflow.document import Task
 from app.pods.port import Manifest
 
 _REFUSED = ("env_from", "secrets", "init_containers", "sidecars", "volumes", "volume_mounts", "pod")
@@ -41,6 +43,7 @@ _HONOURED_OF_POD = frozenset(
 _HONOURED_OF_MAIN = frozenset(
     {"args", "command", "env", "image", "name", "terminationMessagePath", "terminationMessagePolicy", "workingDir"}
 )
+_TASK_KEYS = tuple(Task.model_fields)
 _OWN_LABELS = ("podrun.dev/", "app.kubernetes.io/managed-by")
 
 
@@ -62,10 +65,15 @@ def find_refused(document: Mapping[str, Any]) -> list[Fault]:
     faults = [fault for fault in _faults_of("/task_defaults", defaults) if fault.pointer.split("/")[2] in inherited]
     for pointer, task in podded:
         faults += _faults_of(pointer, task)
-        if not task.get("command", defaults.get("command")):
+        if not task.get("command", defaults.get("command")) and not _is_command_misspelt(task, defaults):
             at = f"{pointer}/command" if "command" in task else pointer
             faults.append(Fault(at, "local pods need a command: the image and its own command are not used"))
     return faults
+
+
+def _is_command_misspelt(*owners: Mapping[str, Any]) -> bool:
+    """Whether one has a key that was meant to be `command`: that is told of as unknown, and is the mistake."""
+    return any(suggest_key(str(key), _TASK_KEYS) == "command" for owner in owners for key in owner if key not in _TASK_KEYS)
 
 
 def _faults_of(pointer: str, task: Mapping[str, Any]) -> Iterator[Fault]:

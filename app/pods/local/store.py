@@ -20,6 +20,7 @@ import msgspec
 
 from app.domain.errors import PodDeferred, PodRefused
 from app.domain.pods import MAIN, AttemptKey, ContainerObservation, ContainerPhase, PodObservation
+from app.domain.texts import storable
 from app.pods.local import folders, records
 from app.pods.local.launch import build_spec, read_key
 from app.pods.local.records import Deletion, Spec, Status, Supervisor, Unreadable
@@ -330,8 +331,8 @@ def observe(pod: StoredPod, node: str | None, status: Status, deletion: Deletion
         name=pod.name,
         uid=pod.uid,
         phase=phase,
-        reason=status.pod_reason if status.over else "",
-        message=status.pod_message if status.over else "",
+        reason=storable(status.pod_reason) if status.over else "",
+        message=storable(status.pod_message) if status.over else "",
         node=node,
         disruption=_DISRUPTIONS.get(status.pod_reason),
         deletion_at=_time(deletion.until_ns) if deletion else None,
@@ -343,12 +344,14 @@ def _observe_main(status: Status) -> ContainerObservation:
     started_at = _time(status.started_at)
     if status.phase == "terminated":
         return ContainerObservation(
-            name=MAIN, phase=ContainerPhase.TERMINATED, reason=status.reason, message=status.message,
+            name=MAIN, phase=ContainerPhase.TERMINATED, reason=storable(status.reason),
+            message=storable(status.message),
             started_at=started_at, finished_at=_time(status.finished_at), exit_code=status.exit_code,
         )  # fmt: skip
     if status.phase == "running" and status.over:  # as the kubelet says it of a container that it can't find any more
         return ContainerObservation(
-            name=MAIN, phase=ContainerPhase.TERMINATED, reason="ContainerStatusUnknown", message=status.pod_message,
+            name=MAIN, phase=ContainerPhase.TERMINATED, reason="ContainerStatusUnknown",
+            message=storable(status.pod_message),
             started_at=started_at, finished_at=_time(status.finished_at), exit_code=_LOST_EXIT_CODE,
         )  # fmt: skip
     if status.phase == "running":

@@ -32,7 +32,7 @@ def supervise(root: str, folder: str) -> None:
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, _note)
-    watchers_fd = os.open(os.path.join(root, folders.WATCHERS), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)  # noqa: PTH118
+    watchers_fd = os.open(Path(root, folders.WATCHERS), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     spec = folders.read_json(Path(folders.SPEC))
     if spec is None or not _claim():
         return

@@ -210,23 +210,11 @@ async def running(
         await database.write(upgrade_connection)
         async with Writer(database, broker) as writer:
             log_rows = LogRows(database, writer)
+            logs = RunLogs(database, broker, reader or LogReader(log_rows, log_store))
 
             @asynccontextmanager
             async def services() -> AsyncIterator[Services]:
-                pods = FakePods()
-                runs = Runs(
-                    database=database, writer=writer, broker=broker, pods=pods, log_objects=log_store,
-                    evaluator=FakeEvaluator(), admission=admission,
-                )  # fmt: skip
-                logs = RunLogs(database, broker, reader or LogReader(log_rows, log_store))
-                stored = StoredWorkflows(
-                    database=database, writer=writer, pods=pods, evaluator=FakeEvaluator(), instance="test"
-                )
-                yield Services(
-                    runs=runs, logs=logs, workflows=stored, pods=pods, instance="test",
-                    database_kind=database.url.get_backend_name(),
-                    checks=checks or {},
-                )  # fmt: skip
+                yield _services(database, writer, broker, logs, log_store, admission, checks or {})
 
             async with _serving(create_api(made, services, stopping), stopping) as address:
                 token = {"Authorization": f"Bearer {made.token.get_secret_value()}"} if made.token else {}
@@ -235,6 +223,27 @@ async def running(
                         url=address, http=http, database=database, writer=writer, broker=broker, log_rows=log_rows,
                         log_store=log_store, stopping=stopping,
                     )  # fmt: skip
+
+
+def _services(
+    database: Database,
+    writer: Writer,
+    broker: Broker,
+    logs: RunLogs,
+    log_store: LogStore,
+    admission: FakeAdmission | None,
+    checks: Mapping[str, Check],
+) -> Services:
+    pods = FakePods()
+    runs = Runs(
+        database=database, writer=writer, broker=broker, pods=pods, log_objects=log_store, evaluator=FakeEvaluator(),
+        admission=admission,
+    )  # fmt: skip
+    stored = StoredWorkflows(database=database, writer=writer, pods=pods, evaluator=FakeEvaluator(), instance="test")
+    return Services(
+        runs=runs, logs=logs, workflows=stored, pods=pods, instance="test", database_kind=database.url.get_backend_name(),
+        checks=checks,
+    )  # fmt: skip
 
 
 @asynccontextmanager

@@ -61,7 +61,7 @@ async def test_retry__a_finished_run__is_open_again_and_the_intent_is_there(tmp_
         before = await service.run_row(run["id"])
         answer = await service.http.post(path)
         assert answer.status_code == 202
-        assert (answer.json()["phase"], answer.json()["is_finished"]) == ("Failed", False)
+        assert (answer.json()["phase"], answer.json()["is_finished"]) == ("Pending", False)
         assert answer.json()["retried_at"] is not None
         row = await service.run_row(run["id"])
         assert (row.owner, row.epoch, row.version) == ("me", 2, before.version + 1)

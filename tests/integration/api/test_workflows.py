@@ -76,6 +76,9 @@ async def test_get__earlier_and_unknown_versions__are_their_documents_and_404(tm
         old = await service.http.get("/workflows/nightly?version=1")
         assert (old.json()["version"], old.json()["description"], old.headers["etag"]) == (1, "each night", '"1"')
         assert old.json()["document"] == NIGHTLY
+        assert old.json()["links"]["self"] == "/api/v1/workflows/nightly?version=1"
+        assert (await service.http.get(old.json()["links"]["self"].removeprefix("/api/v1"))).json() == old.json()
+        assert (await service.http.get("/workflows/nightly")).json()["links"]["self"] == "/api/v1/workflows/nightly"
         missing = await service.http.get("/workflows/nightly?version=3")
         assert (missing.status_code, missing.json()["detail"]) == (404, "there is no version 'nightly@3'")
         typo = await service.http.get("/workflows/nightlyy")
@@ -133,7 +136,8 @@ async def test_list__by_name__comes_in_pages_without_documents(tmp_path: Path) -
         assert 'rel="next"' in first.headers["link"]
         rest = (await service.http.get(f"/workflows?limit=2&cursor={page['next_cursor']}")).json()
         assert ([item["name"] for item in rest["items"]], rest["next_cursor"]) == (["c"], None)
-        assert (await service.http.get("/workflows?cursor=No")).status_code == 422
+        for wrong in ("No", "zz", "b", "~", "~~b"):  # names alone are no cursors
+            assert (await service.http.get(f"/workflows?cursor={wrong}")).status_code == 422
 
 
 async def test_versions__newest_first__come_in_pages(tmp_path: Path) -> None:

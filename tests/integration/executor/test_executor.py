@@ -24,11 +24,12 @@ from app.executor.slots import Slots
 from app.expressions.evaluator import Evaluator
 from app.logs.collector import LogCollector
 from app.logs.store import LogStore
+from app.runs.requests import Requests
 from app.storage import migrate
 from app.storage.broker import INTENTS, Broker, run_topic
 from app.storage.database import Database, open_database
 from app.storage.executors import claim_runs
-from app.storage.intents import request_cancel
+from app.storage.intents import list_run_intents, request_cancel
 from app.storage.logs import LogRows
 from app.storage.models import RunRow, table_of
 from app.storage.runs import find_run, list_attempts, list_events, list_tasks
@@ -57,7 +58,7 @@ class Bench:
             environment = Environment(
                 database=self.database, writer=self.writer, backend=self.pods, launcher=launcher, slots=Slots(slots),
                 collector=LogCollector(self.pods, rows, store), clock=Clock(), instance="i",
-                evaluator=Evaluator(), broker=self.broker, namespaces=("default",),
+                evaluator=await stack.enter_async_context(Evaluator()), broker=self.broker, namespaces=("default",),
             )  # fmt: skip
             executor = Executor(lease, environment, self.broker, is_alone=False)
             self.pods.listen(executor)
@@ -278,6 +279,30 @@ async def test_executor__last_step_can_not_be_recorded__it_is_recorded_later(ben
     assert failed
     assert run.phase == "Succeeded"
     assert len(bench.pods.created) == 1
+
+
+async def test_retry__fan_out_that_was_never_laid_out__is_begun_anew(bench: Bench) -> None:
+    bench.pods.exit_code = lambda key: int(key.task == "a" and key.attempt == 1)
+    async with bench.executor() as executor:
+        run_id = await bench.submit(1, {"name": "a"}, {"name": "work", "depends_on": ["a"], "foreach": "${{ lists.range(2) }}"})
+        assert (await bench.finished(run_id)).task_phases == {"Failed": 1, "Omitted": 1}
+        await Requests(bench.database, bench.writer, executor).retry(run_id, None)
+        run = await bench.finished(run_id)
+    assert (run.phase, run.task_phases) == ("Succeeded", {"Succeeded": 3})
+
+
+async def test_retry__can_not_be_done__is_not_done_by_the_next_retry(bench: Bench) -> None:
+    def remark(_manifest: Any) -> list[str]:
+        raise RuntimeError("a bug")
+
+    bench.pods.exit_code = lambda _key: 1
+    async with bench.executor() as executor:
+        run_id = await bench.submit(1, {"name": "a"})
+        await bench.finished(run_id)
+        bench.pods.remark = remark
+        await Requests(bench.database, bench.writer, executor).retry(run_id, None)
+        await bench.finished(run_id)
+    assert await bench.database.read(lambda session: list_run_intents(session, run_id)) == []
 
 
 def _disk_full(_connection: Any) -> None:

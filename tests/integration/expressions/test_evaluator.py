@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.errors import EvaluatorUnavailable, ExpressionFailed
+from app.domain.expressions.cel_errors import ADVICE
 from app.expressions.evaluator import Evaluator
 from app.expressions.limits import Limits
 from app.expressions.process import WorkerDied, WorkerProcess
@@ -96,9 +97,9 @@ async def test_evaluate__takes_too_long__fails_while_others_go_on(source):
         for number, other in enumerate(others):
             assert await other == [{f"{number} + 1": number + 1}]
         assert not endless.done()
-        assert [str(failure) for failure in await endless] == [
-            "the expressions take more than the one second of CPU time that they may"
-        ]
+        (failure,) = await endless
+        why = "takes more than the one second of CPU time that a task's expressions may take together"
+        assert str(failure) == f"the expression `{source}` {why}: {ADVICE}"
 
 
 async def test_evaluate__one_item_takes_too_long__only_it_fails(evaluator):
@@ -117,7 +118,8 @@ async def test_evaluate__all_items_take_too_long__ends_all_the_same(evaluator):
 async def test_evaluate__takes_too_much_memory__fails(source):
     async with Evaluator(Limits(memory_bytes=48 << 20)) as evaluator:
         (failure,) = await evaluator.evaluate([source], {})
-        assert str(failure) == "the expressions need more memory than they may have"
+        assert str(failure).startswith(f"the expression `{source[:50]}")
+        assert "needs more memory than it may have, as map and filter do over" in str(failure)
         assert await evaluator.evaluate(["1"], {}) == [{"1": 1}]
 
 

@@ -191,22 +191,23 @@ def _add_intents(app: FastAPI, fake: FakeService) -> None:
         return JSONResponse({key: value for key, value in run.items() if key != "polls"}, 202)
 
 
-def _add_workflows(app: FastAPI, fake: FakeService) -> None:
-    def stored(name: str, version: int | None = None) -> dict[str, Any]:
-        number = version or len(fake.workflows[name])
-        document, paused = fake.workflows[name][number - 1], name in fake.paused
-        schedule = fake.schedule and fake.schedule | ({"next_at": None} if paused else {})
-        params = {key: {"type": "string", "required": False} | spec for key, spec in document.get("params", {}).items() if spec}
-        return {
-            "name": name,
-            "version": number,
-            "paused": paused,
-            "updated_at": "2026-01-02T03:04:05Z",
-            "schedule": schedule,
-            "params": params,
-            "document": document,
-        }
+def _stored(fake: FakeService, name: str, version: int | None = None) -> dict[str, Any]:
+    number = version or len(fake.workflows[name])
+    document, paused = fake.workflows[name][number - 1], name in fake.paused
+    schedule = fake.schedule and fake.schedule | ({"next_at": None} if paused else {})
+    params = {key: {"type": "string", "required": False} | spec for key, spec in document.get("params", {}).items() if spec}
+    return {
+        "name": name,
+        "version": number,
+        "paused": paused,
+        "updated_at": "2026-01-02T03:04:05Z",
+        "schedule": schedule,
+        "params": params,
+        "document": document,
+    }
 
+
+def _add_workflows(app: FastAPI, fake: FakeService) -> None:
     @app.put(API + "/workflows/{name}")
     async def put(name: str, request: Request) -> Response:
         fake.bodies.append(await request.body())
@@ -215,17 +216,17 @@ def _add_workflows(app: FastAPI, fake: FakeService) -> None:
         versions, document = fake.workflows.setdefault(name, []), json.loads(fake.bodies[-1])
         if versions[-1:] != [document]:
             versions.append(document)
-        return JSONResponse(stored(name))
+        return JSONResponse(_stored(fake, name))
 
     @app.get(f"{API}/workflows")
     async def list_workflows() -> Response:
-        return JSONResponse({"items": [stored(name) for name in sorted(fake.workflows)], "next_cursor": None})
+        return JSONResponse({"items": [_stored(fake, name) for name in sorted(fake.workflows)], "next_cursor": None})
 
     @app.get(API + "/workflows/{name}")
     async def get(name: str, version: int | None = None) -> Response:
         if not 0 < (version or 1) <= len(fake.workflows.get(name, [])):
             return problem(404, "Not Found", detail=f"there is no workflow {name!r}")
-        return JSONResponse(stored(name, version))
+        return JSONResponse(_stored(fake, name, version))
 
     @app.get(API + "/workflows/{name}/versions")
     async def versions(name: str) -> Response:
@@ -241,7 +242,7 @@ def _add_workflows(app: FastAPI, fake: FakeService) -> None:
         if name not in fake.workflows:
             return problem(404, "Not Found")
         (fake.paused.add if change == "pause" else fake.paused.discard)(name)
-        return JSONResponse(stored(name))
+        return JSONResponse(_stored(fake, name))
 
 
 def _add_lists(app: FastAPI, fake: FakeService) -> None:

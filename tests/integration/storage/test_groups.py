@@ -161,6 +161,51 @@ async def test_groups__newest_wins_at_two_replicas_at_once__one_is_left(
     assert len(rows) == 1
 
 
+async def test_delete_run__the_last_of_its_group__the_group_is_forgotten(database: Database, writer: Writer) -> None:
+    async def groups() -> list[str]:
+        return await database.read(lambda s: sorted(s.execute(text("SELECT key FROM run_groups")).scalars()))
+
+    for number, key in ((1, "default/a"), (2, "default/a"), (3, "default/b")):
+        await writer.commit(in_group(number, key=key))
+    await writer.commit(new_run(4, is_finished=True))
+    assert await database.write(lambda c: delete_run(c, run_id(1))) is None, "it is not finished"
+    for number in (1, 2):
+        await finish(database, number)
+    await database.write(lambda c: delete_run(c, run_id(4)))
+    await database.write(lambda c: delete_run(c, run_id(1)))
+    assert await groups() == ["default/a", "default/b"]
+    await database.write(lambda c: delete_run(c, run_id(2)))
+    assert await groups() == ["default/b"]
+    await writer.commit(in_group(5, key="default/a"))
+    assert await turn(database, 5) is None
+    assert await groups() == ["default/a", "default/b"]
+
+
+async def test_delete_run__while_others_enter_and_take_their_turn__never_two_holders(
+    database: Database, writer: Writer, replica: tuple[Database, Writer]
+) -> None:
+    """Each run is deleted as soon as it is finished, while the next ones come."""
+    processes = [(database, writer), replica]
+    holders: set[int] = set()
+
+    async def live(number: int) -> None:
+        base, commits = processes[number % 2]
+        await commits.commit(in_group(number))
+        while await turn(base, number) is not None:  # noqa: ASYNC110 - the other process has no event of ours
+            await asyncio.sleep(0.002)
+        assert not holders, "two hold the group"
+        holders.add(number)
+        await asyncio.sleep(0.002)
+        holders.remove(number)
+        await finish(base, number)
+        assert await commits.commit(Change(call=lambda connection: delete_run(connection, run_id(number)))) == []
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        for number in MANY:
+            group.create_task(live(number))
+    assert await database.read(lambda s: s.execute(text("SELECT count(*) FROM run_groups")).scalar()) == 0
+
+
 @pytest.mark.postgres
 async def test_writer__groups_locked_crosswise__the_deadlock_is_tried_again(postgres_url: str) -> None:
     async with open_database(postgres_url) as one, open_database(postgres_url) as two:

@@ -78,7 +78,7 @@ async def test_retry__only_a_finished_run__is_open_again_for_its_new_owner(datab
     assert await database.write(lambda connection: request_retry(connection, SECOND, later, "me")) is None
     run = await database.read(lambda session: find_run(session, FIRST))
     assert run is not None
-    assert (run.is_finished, run.phase, run.retried_at, run.owner, run.epoch) == (False, "Failed", later, "me", 4)
+    assert (run.is_finished, run.phase, run.retried_at, run.owner, run.epoch) == (False, "Pending", later, "me", 4)
     assert (run.cancel_requested_at, run.cancel_reason, run.cancel_force, run.version) == (None, "", False, 2)
 
 

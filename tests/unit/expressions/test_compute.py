@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from app.domain.expressions.cel_errors import ADVICE
 from app.expressions.compute import Computer
 from app.expressions.protocol import Outcome, Request
 
@@ -114,7 +115,7 @@ def test_answer__expression__value(value, source, expected):
         ("[9223372036854775807, 1].sum()", "failed: sum: the result does not fit into 64 bits"),
         (
             "lists.range(200).map(x, lists.range(200).all(y, y >= 0)).size()",
-            "failed: its loops (map, filter, all, exists) take 10000 steps or more in all, which is not allowed",
+            f"failed: its loops (map, filter, all, exists) take 10,000 steps or more in all, which is not allowed: {ADVICE}",
         ),
         ("timestamp('2026-01-01T00:00:00Z')", "gives a timestamp: string(…) makes it a string"),
         ("[duration('1s')]", "gives a duration: string(…) makes it a string"),
@@ -202,3 +203,10 @@ def test_answer__large_values__are_answered_in_portions(computer):
     request = Request(["params.s"], None, "key", False, list(range(100)), 5.0)
     reply = computer.answer(request, {"params": {"s": "x" * 60_000}})
     assert 1 <= len(reply.outcomes) < 100
+
+
+def test_answer__items_whose_loops_take_too_many_steps_together__come_in_smaller_portions(outcomes):
+    source = "lists.range(1000).map(x, x + item).sum() == 499500 + 1000 * item"
+    first = outcomes([source], items=list(range(64)))
+    assert 8 <= len(first) < 64
+    assert all(outcome.values == [True] for outcome in first)

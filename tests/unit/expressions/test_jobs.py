@@ -12,9 +12,10 @@ from app.domain.errors import EvaluatorUnavailable, ExpressionFailed
 from app.expressions.contexts import EncodedContext
 from app.expressions.jobs import ITEMS_AT_ONCE, Job, Turns
 from app.expressions.process import WorkerDied
-from app.expressions.protocol import Outcome, RecentContexts, Reply, Request
+from app.expressions.protocol import EXIT_NO_MEMORY, Outcome, RecentContexts, Reply, Request
 
 CPU = WorkerDied(-signal.SIGPROF)
+MEMORY = WorkerDied(EXIT_NO_MEMORY)
 KILLED = WorkerDied(-signal.SIGKILL)
 
 
@@ -100,7 +101,19 @@ async def test_worker_ended__too_little_cpu_at_the_first_try__is_no_failure():
     assert one.is_slow
     one.worker_ended(CPU, 1.0, is_first_try=False)
     (failure,) = one.future.result()
-    assert "one second of CPU time" in str(failure)
+    assert str(failure) == (
+        "the expression `x` takes more than the one second of CPU time that a task's expressions may take together: go over "
+        "shorter lists, or compute it in a task that puts the result out"
+    )
+
+
+async def test_worker_ended__too_little_memory__says_which_expression_and_what_to_do():
+    one, many = job(), job(condition="c")
+    for each in (one, many):
+        each.worker_ended(MEMORY, 1.0, is_first_try=False)
+    rest = "more memory than it may have, as map and filter do over more than about 4,000 elements: compute it in a task"
+    assert str(one.future.result()[0]) == f"the expression `x` needs {rest}"
+    assert str(many.future.result()[0]) == f"one of the expressions `c` and `x` needs {rest}"
 
 
 async def test_worker_ended__killed_once__may_be_chance():

@@ -160,7 +160,7 @@ def test_builder__wrong_use__a_clear_error(name: str, error: type[Exception], pa
         (item["n"] >= 3, "item.n >= 3"),
         (item["n"] < Expression("params.x + 1"), "item.n < (params.x + 1)"),
         (Expression("params.x + 1")["y"] == 'say "hä"', '(params.x + 1).y == "say \\"hä\\""'),
-        ((item > 1) == True, "(item > 1) == true"),  # noqa: E712
+        ((item > 1) == True, "(item > 1) == true"),  # noqa: E712  # the operator is what is tested
         (item <= None, "item <= null"),
     ],
 )  # fmt: skip
@@ -189,6 +189,24 @@ def test_expression__names_with_hyphens__by_index() -> None:
 def test_expression__what_only_a_run_can_do__refused(use: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
         use()
+
+
+@pytest.mark.parametrize(
+    ("keys", "place"),
+    [
+        ({"args": ["a", "b\ud800"]}, "task 't': args[1]"),
+        ({"env": {"A": {"B": "\udfff"}}}, "task 't': env.A.B"),
+        ({"env": {"\ud800": "a"}}, "task 't': env"),
+        ({"args": [Expression("'\ud800'")]}, "task 't': args[0]"),
+    ],
+)
+def test_to_dict__half_of_a_surrogate_pair__is_told_with_its_place(keys: Any, place: str) -> None:
+    workflow = Workflow("w")
+    workflow.task("t", **keys)
+    with pytest.raises(ValueError, match="surrogate") as caught:
+        workflow.to_dict()
+    assert str(caught.value).startswith(f"{place}: ")
+    str(caught.value).encode()
 
 
 def test_builder__types__are_public() -> None:

@@ -18,6 +18,7 @@ from app.pods.kubernetes.errors import (
     log_error,
     parse_error,
 )
+from app.pods.kubernetes.objects import decode_event, to_pod_event
 
 QUOTA = 'pods "a" is forbidden: exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1'
 
@@ -128,3 +129,20 @@ def test_is_already_exists__only_that_conflict():
 )
 def test_log_error__gone_only_without_pod(error: ApiError | ApiUnreachable, gone: bool):
     assert log_error(error).gone is gone
+
+
+def test_errors__texts_that_no_database_takes__are_replaced():
+    error = parse_error(403, status(403, "Forbid\0den", "the web\0hook says no"))
+    assert (error.reason, error.message) == ("Forbid\ufffdden", "the web\ufffdhook says no")
+    refused = create_error(error)
+    assert (refused.reason, refused.message) == (error.reason, error.message)
+    assert ApiUnreachable("x", "half \ud800").message == "half \ufffd"
+
+
+def test_to_pod_event__texts_that_no_database_takes__are_replaced():
+    event = {
+        "metadata": {"name": "e"}, "involvedObject": {"name": "p"}, "type": "Warn\0ing", "reason": "Fai\0led", "message": "\0",
+        "source": {"component": "kube\0let"},
+    }  # fmt: skip
+    told = to_pod_event(decode_event(json.dumps(event).encode()))
+    assert (told.type, told.reason, told.message, told.source) == ("Warn\ufffding", "Fai\ufffdled", "\ufffd", "kube\ufffdlet")

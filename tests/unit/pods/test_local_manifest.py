@@ -138,6 +138,12 @@ def test_find_refused__missing_command__says_what_is_right():
     ]
 
 
+@pytest.mark.parametrize("key", ["commmand", "Command", "entrypoint", "cmd"])
+def test_find_refused__command_misspelt__is_not_told_as_missing(key):
+    assert find_refused({"tasks": [{"name": "a", "image": "x", key: ["true"]}]}) == []
+    assert find_refused({"task_defaults": {key: ["true"]}, "tasks": [{"name": "a", "image": "x"}]}) == []
+
+
 def test_make_remarks__plain_pod__only_the_image():
     assert make_remarks(manifest()) == ["image 'python:3' is not used: the command runs as a process of this machine"]
 

@@ -209,3 +209,25 @@ def test_observe_pod__sidecars__are_told_from_init_containers():
     status = {"phase": "Running", "initContainerStatuses": init, "containerStatuses": [main_status(running={})]}
     told = [(c.name, c.is_init, c.is_sidecar) for c in seen(pod(status, spec=spec)).containers]
     assert told == [("first", True, False), ("side", True, True), ("main", False, False)]
+
+
+def test_observe_pod__texts_that_no_database_takes__are_replaced() -> None:
+    ended = {"exitCode": 1, "reason": "Err\0or", "message": "a\0b"}
+    status = {
+        "phase": "Failed", "reason": "Evi\0cted", "message": "\0",
+        "conditions": [
+            {"type": "PodScheduled", "status": "False", "message": "no\0node"},
+            {"type": "DisruptionTarget", "status": "True", "reason": "x\0y"},
+        ],
+        "containerStatuses": [
+            {"name": "main", "state": {"terminated": ended}},
+            {"name": "other", "state": {"waiting": {"reason": "Image\0", "message": "\0pull"}}},
+        ],
+    }  # fmt: skip
+    seen = observe_pod(msgspec.json.decode(msgspec.json.encode(pod(status)), type=RawPod))
+    assert seen is not None
+    assert (seen.reason, seen.message) == ("Evi\ufffdcted", "\ufffd")
+    assert (seen.unschedulable, seen.disruption) == ("no\ufffdnode", "x\ufffdy")
+    assert [(one.reason, one.message) for one in seen.containers] == [
+        ("Err\ufffdor", "a\ufffdb"), ("Image\ufffd", "\ufffdpull"),
+    ]  # fmt: skip

@@ -36,6 +36,29 @@ def test_read_comment__text__or_a_fault() -> None:
     assert pointers(read_comment, {"comment": "\ud800"}) == ["/comment"]
 
 
+@pytest.mark.parametrize(
+    ("text", "detail"),
+    [
+        (["go"], "must be text of at most 1,024 characters, not a list"),
+        ("x" * 5000, "has 5,000 characters, and may have 1,024"),
+        ("a\0b", "must not hold a NUL character: no process and no database takes it"),
+        ("\ud800", "must be Unicode text: it holds half of a surrogate pair"),
+    ],
+)
+def test_read__a_wrong_text__says_what_is_wrong_and_not_all_of_it(text: Any, detail: str) -> None:
+    for read, key in ((read_comment, "comment"), (read_cancel, "reason")):
+        with pytest.raises(InvalidBody) as caught:
+            read(json.dumps({key: text}).encode())
+        assert [(fault.pointer, fault.detail) for fault in caught.value.faults] == [(f"/{key}", detail)]
+
+
+def test_read__an_unknown_key__says_which_there_are() -> None:
+    with pytest.raises(InvalidBody, match=r'"commment" is no key here: comment is$'):
+        read_comment(b'{"commment": "x"}')
+    with pytest.raises(InvalidBody, match=r'"x" is no key here: reason, force are$'):
+        read_cancel(b'{"x": "x"}')
+
+
 def test_read_retry__names__or_what_is_wrong_with_them() -> None:
     assert read_retry(b'{"tasks": ["a", "work.3"]}') == ("a", "work.3")
     assert read_retry(b'{"tasks": null}') is None

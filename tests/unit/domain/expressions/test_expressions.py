@@ -67,6 +67,13 @@ def test_check_expression__right__nothing_to_say(source):
             "1" + "+1" * 40,
             "the expression is nested too deeply, or a chain of operators or calls in it is too long: at most 32 levels",
         ),
+        ("tasks.in.outputs.x", "column 7: in is a word of the language: write tasks['in']"),
+        ("1 + tasks.a.outputs.null", "column 21: null is a word of the language: write tasks.a.outputs['null']"),
+        ("tasks.my-task.phase", "column 7: a name with a hyphen stands in brackets: write tasks['my-task']"),
+        (
+            "tasks.a.outputs.my-long-name + 'x'",
+            "column 17: a name with a hyphen stands in brackets: write tasks.a.outputs['my-long-name']",
+        ),
         ("'\ud800'", "the expression must be Unicode text: it holds half of a surrogate pair"),
     ],
 )

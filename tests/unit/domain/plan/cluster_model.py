@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +22,7 @@ from app.domain.phases import RunPhase
 from app.domain.plan import approvals, plan, requests
 from app.domain.plan.attempt_state import AttemptState
 from app.domain.plan.decisions import Decisions
-from app.domain.plan.evaluation import Evaluation, prepare
+from app.domain.plan.evaluation import Evaluation, Prepared, prepare, runs_not
 from app.domain.plan.expression_flow import lists_evaluated, tasks_evaluated
 from app.domain.plan.recovery import reconcile, recover
 from app.domain.plan.run_state import RunState, TaskState
@@ -32,8 +32,8 @@ from app.executor.records import restore
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOT_STORED = {
-    "main_ended", "collecting", "delete_requested", "creating", "create_tries", "delete_tries", "counted_settled", "ended_logs",
-    "others_run", "sealed_logs", "begun_logs",
+    "main_ended", "collecting", "delete_requested", "creating", "create_tries", "delete_tries", "is_absent",
+    "counted_settled", "ended_logs", "others_run", "sealed_logs", "begun_logs",
 }  # fmt: skip
 _ATTEMPT_COLUMNS = [item.name for item in fields(AttemptState) if item.name not in NOT_STORED]
 _RUN_COLUMNS = ("phase", "reason", "message", "started_at", "finished_at", "is_finished", "suspended")
@@ -92,6 +92,8 @@ class Store:
     logs: dict[tuple[str, int], dict[str, bool]] = field(default_factory=dict)
 
     def record(self, state: RunState, out: Decisions) -> None:
+        for name in out.new_tasks:  # as the writer does it: rows are inserted before others are deleted
+            assert name not in self.tasks, f"there is a row of {name} already"
         for name in out.gone_tasks:
             del self.tasks[name]
         for name, task in (*out.new_tasks.items(), *out.tasks.items()):
@@ -130,6 +132,15 @@ def _task_row(task: TaskState) -> dict[str, Any]:
 def evaluate(asked: Evaluation) -> list[Mapping[str, Any] | ExpressionFailed]:
     """What the evaluator would say, at once and in this process."""
     return [_evaluate_one(asked, item) for item in (asked.items if asked.items is not None else (None,))]
+
+
+def prepare_all(state: RunState, asked: Evaluation, values: Sequence[Any]) -> list[Prepared]:
+    """What the executor makes of it: values that are the same for all items are found once."""
+    needed = any(not isinstance(value, ExpressionFailed) and not runs_not(asked.node, value) for value in values)
+    shared = None
+    if asked.shared and needed:
+        (shared,) = evaluate(replace(asked, sources=asked.shared, condition=None, items=None))
+    return [prepare(asked.node, value, state.namespaces, shared) for value in values]
 
 
 def _evaluate_one(asked: Evaluation, item: Any) -> Mapping[str, Any] | ExpressionFailed:
@@ -237,6 +248,7 @@ class Model:
     def retry(self, names: Sequence[str] | None = None) -> None:
         """A user retries the finished run."""
         self.store.run |= {"retried_at": self.now, "is_finished": False, "cancel_reason": "", "cancel_force": False}
+        self.store.run |= {"phase": RunPhase.PENDING, "reason": "", "message": "", "finished_at": None}
         self.state = restore(self.store.stored_run(self.document), ("default",))
 
         def again(state: RunState, out: Decisions) -> None:
@@ -308,7 +320,7 @@ class Model:
         self.todo = [item for item in self.todo if item[1] is not asked]
         values = evaluate(asked)
         if asked.tasks:
-            prepared = [prepare(asked.node, value, self.state.namespaces) for value in values]
+            prepared = prepare_all(self.state, asked, values)
             tasks_evaluated(self.state, asked, prepared, out)
         else:
             lists_evaluated(self.state, asked.node, values[0], out)

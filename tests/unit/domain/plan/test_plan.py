@@ -59,6 +59,22 @@ def keys(pairs: list[Any]) -> list[tuple[str, int]]:
     return [(task.name, attempt.number) for task, attempt, *_ in pairs]
 
 
+def test_cancel__creation_deferred_by_a_quota__is_finished_at_once() -> None:
+    run = Run({"name": "a"})
+    run.do(plan.pod_deferred, KEY, "QuotaExceeded", "exceeded quota", None)
+    assert run["a"].reason == "QuotaExceeded"
+    run.do(requests.cancel, "", force=False)
+    assert run.state.is_finished
+
+
+def test_cancel__creation_under_way_when_it_is_deferred_by_a_quota__is_finished_then() -> None:
+    run = Run({"name": "a"})
+    run.do(requests.cancel, "", force=False)
+    assert not run.state.is_finished
+    run.do(plan.pod_deferred, KEY, "QuotaExceeded", "exceeded quota", None)
+    assert run.state.is_finished
+
+
 def test_start__ready_tasks__begin_in_document_order_as_far_as_slots_go() -> None:
     run = Run({"name": "b"}, {"name": "a"}, {"name": "c"}, slots=2)
     assert list(run.state.tasks) == ["b", "a", "c"]

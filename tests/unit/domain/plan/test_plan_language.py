@@ -9,11 +9,12 @@ import pytest
 from app.domain.phases import Phase, RunPhase
 from app.domain.plan import plan, requests
 from app.domain.plan.decisions import Decisions
-from app.domain.plan.evaluation import prepare
 from app.domain.plan.expression_flow import lists_evaluated, tasks_evaluated
 from app.domain.plan.run_state import TaskState
+from app.domain.plan.task_flow import Outcome as TaskOutcome
+from app.domain.plan.task_flow import end_task
 from app.domain.pods import AttemptKey
-from tests.unit.domain.plan.cluster_model import Outcome, evaluate
+from tests.unit.domain.plan.cluster_model import Model, Outcome, evaluate, prepare_all
 from tests.unit.domain.plan.test_plan import Run
 
 
@@ -25,7 +26,7 @@ class Language(Run):
         for asked in out.evaluations:
             values = evaluate(asked)
             if asked.tasks:
-                prepared = [prepare(asked.node, value, self.state.namespaces) for value in values]
+                prepared = prepare_all(self.state, asked, values)
                 super().do(lambda state, out, asked=asked, made=prepared: tasks_evaluated(state, asked, made, out))
             else:
                 self.do(lambda state, out, asked=asked, value=values[0]: lists_evaluated(state, asked.node, value, out))
@@ -73,6 +74,29 @@ def test_when__asks_for_outputs__of_an_upstream_task() -> None:
     assert (run["b"].phase, run["b"].reason) == (Phase.SKIPPED, "WhenFalse")
 
 
+@pytest.mark.parametrize("crash", [False, True])
+def test_max_parallel__an_expression_beside_a_list_that_is_known__holds(*, crash: bool) -> None:
+    task = {"name": "work", "image": "busybox:1", "foreach": [0, 1, 2], "max_parallel": "${{ params.n }}"}
+    document = {"name": "demo", "params": {"n": 1}, "tasks": [task]}
+    run = Model(document, lambda _key: Outcome(), lambda _count: 0, params={"n": 1})
+    assert run.state.live_attempts == 0
+    while not run.state.is_finished:
+        assert run.happen()
+        if crash:
+            run.crash()
+        assert run.state.live_attempts <= 1
+    assert run.state.task_phases[Phase.SUCCEEDED] == 3
+
+
+def test_max_parallel__an_expression_that_fails__fails_each_item() -> None:
+    task = {"name": "work", "foreach": [0, 1], "max_parallel": "${{ params.n }}"}
+    document = {"name": "demo", "params": {"n": 0}, "tasks": [task]}
+    run = Model(document, lambda _key: Outcome(), lambda _count: 0, params={"n": 0})
+    while not run.state.is_finished:
+        assert run.happen()
+    assert {task.reason for task in run.state.tasks.values()} == {"ExpressionError"}
+
+
 def test_expression__without_a_value__fails_its_task_alone_and_is_not_retried() -> None:
     run = Language(
         {"name": "a"},
@@ -111,6 +135,9 @@ def test_namespace__from_an_expression__must_be_one_of_those_allowed() -> None:
         ("[1]", "InvalidOutputs"),
         ("hello", "InvalidOutputs"),
         ("x" * 4096, "OutputsTooLarge"),
+        ("7" * 4096, "OutputsTooLarge"),
+        ("7" * 4095, "InvalidOutputs"),
+        (f"[{'7,' * 2047}7]", "OutputsTooLarge"),
         ('{"x": "' + "é" * 2044 + '"', "OutputsTooLarge"),
         ('{"x": "\\u0000"}', "InvalidOutputs"),
     ],
@@ -120,6 +147,14 @@ def test_outputs__not_what_they_must_be__the_task_fails(written: str, reason: st
     run.end("a", Outcome(outputs=written))
     assert (run["a"].phase, run["a"].reason, run["a"].outputs) == (Phase.FAILED, reason, None)
     assert run["a"].attempts[0].exit_code == 0
+
+
+@pytest.mark.parametrize("written", [f'{{"{"k" * 4000}": 1}}', f'{{"{"k" * 4000}": "\\u0000"}}', f'"{"k" * 4000}"', "8" * 4000])
+def test_outputs__long_and_wrong__the_message_repeats_little_of_it(written: str) -> None:
+    run = Language({"name": "a", "outputs": {"x": {}}})
+    run.end("a", Outcome(outputs=written))
+    assert run["a"].phase is Phase.FAILED
+    assert len(run["a"].message) < 250
 
 
 def test_outputs__of_a_failed_container__not_read() -> None:
@@ -148,6 +183,42 @@ def test_foreach__list_from_an_upstream_task__its_items_stand_in_its_place() -> 
     run.end("merge")
     assert run.state.is_finished
     assert run.state.phase is RunPhase.SUCCEEDED
+
+
+FAN_OUT_OVER_OUTPUTS: list[dict[str, Any]] = [
+    {"name": "list", "outputs": {"n": {}}},
+    {
+        "name": "work",
+        "depends_on": ["list"],
+        "foreach": "${{ lists.range(tasks.list.outputs.n) }}",
+        "command": ["${{ item }}", "${{ tasks.list.outputs.words }}"],
+    },
+]
+
+
+def test_foreach__values_that_all_items_have__are_recorded_once_and_known_after_a_restart() -> None:
+    outcome = Outcome(outputs='{"n": 3, "words": ["a", "b"]}')
+    model = Model(
+        {"name": "w", "tasks": [{"image": "busybox:1"} | task for task in FAN_OUT_OVER_OUTPUTS]},
+        lambda _key: outcome,
+        lambda _count: 0,
+    )
+    while "work.2" not in model.state.tasks or not model.state.tasks["work.2"].attempts:
+        assert model.happen()
+    words = "tasks.list.outputs.words"
+    assert [words in (row["values"] or ()) for name, row in sorted(model.store.tasks.items())] == [False, True, False, False]
+    model.crash()
+    assert [model.state.tasks[f"work.{index}"].spec.command for index in range(3)] == [
+        (str(index), '["a","b"]') for index in range(3)
+    ]
+
+
+def test_expressions__give_too_much_in_all__the_tasks_beyond_it_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.domain.plan.expression_flow.MAX_VALUES_BYTES", 130)
+    run = Language(*FAN_OUT_OVER_OUTPUTS)
+    run.end("list", Outcome(outputs='{"n": 3, "words": ["a", "b"]}'))
+    assert [run[f"work.{index}"].reason for index in range(3)] == ["", "", "ExpressionError"]
+    assert "MiB in all" in run["work.2"].message
 
 
 @pytest.mark.parametrize(("count", "reason"), [(10_000, "ExpressionError"), (-1, "ExpressionError")])
@@ -288,3 +359,32 @@ def test_on_exit__run_timed_out__runs_after_it_and_has_a_timeout_of_its_own() ->
     assert run["clean"].phase is Phase.RUNNING
     run.pass_time(2)
     assert (run["clean"].phase, run["clean"].reason) == (Phase.FAILED, "DeadlineExceeded")
+
+
+def test_fan_out__many_tasks_name_it__it_is_walked_once_for_all_of_them() -> None:
+    tasks: list[dict[str, Any]] = [{"name": "work", "foreach": [0, 1, 2]}]
+    tasks += [{"name": f"t{n}", "depends_on": ["work"], "args": ["${{ tasks.work.outputs.x[0] }}"]} for n in range(3)]
+    run = Run(*tasks)
+    for name in ("work.0", "work.1"):
+        run.do(end_task, run[name], TaskOutcome(Phase.SUCCEEDED))
+    out = run.do(end_task, run["work.2"], TaskOutcome(Phase.SUCCEEDED))
+    assert len({id(asked.context["tasks"]["work"]) for asked in out.evaluations}) == 1
+
+
+def test_fan_out__many_tasks_wait_for_it_and_it_fails__the_failed_item_is_looked_for_once() -> None:
+    run = Run({"name": "work", "foreach": [0, 1, 2]}, *({"name": f"t{n}", "depends_on": ["work"]} for n in range(3)))
+    members = run.state.nodes["work"].members = Counted(run.state.nodes["work"].members)
+    for name, phase in (("work.0", Phase.SUCCEEDED), ("work.1", Phase.FAILED), ("work.2", Phase.SUCCEEDED)):
+        run.do(end_task, run[name], TaskOutcome(phase))
+    assert {run[f"t{n}"].message for n in range(3)} == {"upstream work.1 is Failed"}
+    assert members.walks == 1
+
+
+class Counted(list):  # type: ignore[type-arg]
+    """Counts how often it is walked through."""
+
+    walks = 0
+
+    def __iter__(self) -> Any:
+        self.walks += 1
+        return super().__iter__()

@@ -37,6 +37,17 @@ CASES = {
     "image can't be pulled": (pod(waiting("ErrImagePull", "no such image")), Phase.PENDING, "ErrImagePull", "no such image"),
     "image name hopeless": (pod(waiting("InvalidImageName", "bad")), Phase.ERROR, "InvalidImageName", "bad"),
     "image never pulled": (pod(waiting("ErrImageNeverPull", "absent")), Phase.ERROR, "ErrImageNeverPull", "absent"),
+    "image name that the runtime refuses": (
+        pod(waiting("ErrImagePull", 'failed to parse image reference "UP/x": invalid reference format: must be lowercase')),
+        Phase.ERROR, "ErrImagePull", 'failed to parse image reference "UP/x": invalid reference format: must be lowercase',
+    ),
+    "image name that the runtime has refused": (
+        pod(waiting("ImagePullBackOff", "Back-off pulling image: InvalidImage: invalid reference format")),
+        Phase.ERROR, "ImagePullBackOff", "Back-off pulling image: InvalidImage: invalid reference format",
+    ),
+    "image that may come": (
+        pod(waiting("ErrImagePull", "not found")), Phase.PENDING, "ErrImagePull", "not found",
+    ),
     "init container waits": (
         pod(waiting("CrashLoopBackOff", "again", name="init", is_init=True), waiting("PodInitializing")),
         Phase.PENDING, "CrashLoopBackOff", "container init: again",

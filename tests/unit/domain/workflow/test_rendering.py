@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.domain.errors import ExpressionFailed
+from app.domain.errors import ExpressionFailed, InvalidWorkflow
 from app.domain.workflow.document import Task
 from app.domain.workflow.nodes import Node
 from app.domain.workflow.parsing import expand_foreach, max_parallel_of, parse_workflow, render_task
@@ -107,6 +107,8 @@ def test_render_task__retries__are_a_number_or_an_object():
         ("b", {"volume_mounts": [{"name": "${{ params.x }}", "mountPath": "/d"}]}, "volume_mounts/0/name: "),
         ([{"name": "a"}], {"tolerations": "${{ params.x }}"}, 'tolerations/0/name: unknown key "name"'),
         (None, {"image": "${{ params.x }}", "args": ["x"]}, 'args: "args" is for a pod'),
+        ([{"secret": "s"}], {"secrets": "${{ params.x }}"}, 'secrets/0: must have "env" (with "key") or "mount_path"'),
+        ([{"secret": "s", "env": "A"}], {"secrets": "${{ params.x }}"}, 'secrets/0: the key "key" is required'),
     ],
 )
 def test_render_task__what_may_not_be__fails_as_at_submit(value, task, message):
@@ -187,3 +189,66 @@ def test_max_parallel_of__a_number_or_an_expression__gives_the_limit():
 def test_max_parallel_of__no_whole_number_from_1__fails(value):
     with pytest.raises(ExpressionFailed, match="max_parallel: must be a whole number"):
         max_parallel_of(fan_out([1], max_parallel="${{ params.x }}"), {SOURCE: value})
+
+
+@pytest.mark.parametrize(
+    ("written", "bad"),
+    [
+        ({"image": "$"}, "UP/x"),
+        ({"image": "$"}, "reg.io/UP/x"),
+        ({"image": "$"}, "a b"),
+        ({"image": "$"}, ""),
+        ({"working_dir": "$"}, "relative"),
+        ({"service_account_name": "$"}, "Not_A_Name"),
+        ({"priority_class_name": "$"}, "Not_A_Name"),
+        ({"namespace": "$"}, "Not_A_Name"),
+        ({"image_pull_policy": "$"}, "Sometimes"),
+        ({"image_pull_secrets": [{"name": "$"}]}, "Not_A_Name"),
+        ({"secrets": [{"secret": "$", "key": "k", "env": "A"}]}, "Not_A_Name"),
+        ({"secrets": [{"secret": "s", "key": "$", "env": "A"}]}, "no key"),
+        ({"secrets": [{"secret": "s", "key": "k", "env": "$"}]}, "A=B"),
+        ({"secrets": [{"secret": "s", "mount_path": "$"}]}, "relative"),
+        ({"secrets": [{"secret": "s", "mount_path": "/a", "items": [{"key": "k", "path": "$"}]}]}, "../up"),
+        ({"volumes": [{"name": "$", "emptyDir": {}}]}, "Not_A_Name"),
+        ({"volumes": [{"name": "v", "emptyDir": {}}], "volume_mounts": [{"name": "v", "mountPath": "$"}]}, ""),
+        ({"volumes": [{"name": "v", "emptyDir": {"sizeLimit": "$"}}]}, "many"),
+        ({"init_containers": [{"name": "$", "image": "i"}]}, "Not_A_Name"),
+        ({"init_containers": [{"name": "n", "image": "$"}]}, "UP/x"),
+        ({"sidecars": [{"name": "n", "image": "$"}]}, "a b"),
+        ({"resources": {"limits": {"cpu": "$"}}}, "many"),
+        ({"resources": {"requests": {"memory": "$"}}}, -1),
+        ({"labels": {"a": "$"}}, "-a-"),
+        ({"node_selector": {"a": "$"}}, "-a-"),
+        ({"tolerations": [{"key": "a", "operator": "$"}]}, "Sometimes"),
+        ({"env_from": [{"configMapRef": {"name": "$"}}]}, "Not_A_Name"),
+        ({"env": [{"name": "$", "value": "1"}]}, "A=B"),
+        ({"security_context": {"runAsUser": "$"}}, -1),
+        ({"pod": {"hostNetwork": "$"}}, "yes"),
+        ({"pod": {"containers": [{"name": "main", "image": "$"}]}}, "a b"),
+        ({"retries": "$"}, -1),
+        ({"retries": "$"}, "many"),
+        ({"retries": {"limit": "$"}}, 1.5),
+        ({"retries": {"limit": 1, "delay_seconds": "$"}}, -1),
+        ({"retries": {"limit": 1, "on": ["$"]}}, "Sometimes"),
+        ({"retries": {"limit": 1, "exit_codes": ["$"]}}, 0),
+        ({"timeout_seconds": "$"}, 0),
+        ({"timeout_seconds": "$"}, "1h"),
+        ({"pending_timeout_seconds": "$"}, -5),
+        ({"allow_failure": "$"}, "yes"),
+        ({"approval": {"timeout_seconds": "$"}, "image": None}, 0),
+        ({"approval": {"on_timeout": "$"}, "image": None}, "ask"),
+    ],
+)
+def test_render_task__a_bad_value__is_refused_as_at_submit(written, bad):
+    def with_value(node: Any, value: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: with_value(item, value) for key, item in node.items()}
+        if isinstance(node, list):
+            return [with_value(item, value) for item in node]
+        return value if node == "$" else node
+
+    with pytest.raises(InvalidWorkflow) as at_submit:
+        node_of(**with_value(written, bad))
+    told = refused(bad, **with_value(written, "${{ params.x }}"))
+    for fault in at_submit.value.faults:
+        assert f"{fault.pointer.removeprefix('/tasks/0/')}: {fault.detail}" in told

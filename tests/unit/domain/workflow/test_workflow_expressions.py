@@ -222,3 +222,54 @@ def test_parse_workflow__thousands_of_tasks_with_expressions__cost_time_in_propo
         assert len(error.faults) == 2 * count - 1  # noqa: PT017  # only the last one's task is upstream of somebody
     seconds = time.process_time() - started
     assert seconds < 5 * (count * 1e-4 + sources * 2e-4), "measured a fifth of it; a busy machine takes a multiple"
+
+
+@pytest.mark.parametrize(
+    ("keys", "pointer", "detail"),
+    [
+        ({"when": "${{ 1 }}"}, "/when", "must give true or false, not an int"),
+        ({"when": "${{ params.s == 'a' ? 'a' : 'b' }}"}, "/when", "must give true or false, not a string"),
+        ({"foreach": "${{ 'a' }}"}, "/foreach", "must give a list, not a string"),
+        ({"foreach": "${{ {'a': [1]} }}"}, "/foreach", "must give a list, not a map"),
+        ({"foreach": {"a": "${{ string(params.s) }}"}}, "/foreach/a", "must give a list, not a string"),
+        ({"foreach": [1], "max_parallel": "${{ 'x' }}"}, "/max_parallel", "must give a whole number, not a string"),
+        (
+            {"foreach": [1], "max_parallel": "${{ -1 }}"},
+            "/max_parallel",
+            "must be a whole number between 1 and 1,000,000, not -1",
+        ),
+        (
+            {"foreach": {"alpha": [1, 2]}, "args": ["${{ item.alhpa }}"]},
+            "/args/0",
+            'there is no list in foreach named "alhpa": did you mean "alpha"?',
+        ),
+    ],
+)
+def test_parse_workflow__an_expression_that_gives_the_wrong_thing__is_refused(keys, pointer, detail):
+    assert faults(pod("a", **keys), params={"s": "text"}) == [(f"/tasks/0{pointer}", detail)]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"when": "${{ params.s == 'text' }}"},
+        {"when": "${{ params.b }}"},
+        {"foreach": "${{ params.l }}", "max_parallel": "${{ params.i }}"},
+        {"foreach": [["${{ params.i + 1 }}", "${{ 'a' }}"], "${{ 1 }}"]},
+        {"foreach": "${{ params.l.map(x, x) }}", "max_parallel": "${{ null }}"},
+        {"foreach": {"a": [1]}, "args": ["${{ item.a }}${{ has(item.b) ? item.b : '' }}${{ item }}"]},
+    ],
+)
+def test_parse_workflow__an_expression_that_may_give_the_right_thing__is_taken(keys):
+    nodes(pod("a", **keys), params={"s": "text", "b": True, "l": [1], "i": 2})
+
+
+def test_parse_workflow__expressions_together_too_long__the_first_beyond_is_told_of_and_none_is_checked():
+    def wrong(index: int) -> str:
+        return f"${{{{ no{index} /*{'x' * 3_900} }}}}"
+
+    text = [f"${{{{ '{index:04}{'x' * 3_900}' }}}}" for index in range(300)]
+    first = (1024 * 1024) // (3_900 + 6)
+    tasks = [pod("a", args=text), pod("b", args=[wrong(1), text[0], wrong(2), wrong(1)])]
+    detail = "the workflow's expressions may have at most 1 MiB in all; from this one on they were not checked"
+    assert faults(*tasks) == [(f"/tasks/0/args/{first}", detail)]

@@ -16,6 +16,7 @@ from app.logs.frames import Follow, LogFrame, LogQuery
 from app.runs.containers import declared_containers
 from app.storage.broker import Broker, logs_topic, run_topic
 from app.storage.database import Database
+from app.storage.intents import is_retry_asked
 from app.storage.models import AttemptRow
 from app.storage.runs import find_document, find_run, find_task, list_attempts, list_log_containers
 
@@ -74,7 +75,7 @@ class RunLogs:
             run = find_run(session, query.run_id)
             if run is None or run.is_finished:
                 return True
-            if query.task is None:
+            if query.task is None or is_retry_asked(session, query.run_id):
                 return False
             row = find_task(session, query.run_id, query.task)
             attempts = list_attempts(session, query.run_id, [query.task])
@@ -109,7 +110,7 @@ def _phase(session: Session, query: LogQuery) -> str:
 def _check(session: Session, query: LogQuery) -> None:
     """Raise NotFound where there is no such log, and never will be: while the task goes on, any may still come."""
     phase = _phase(session, query)
-    if query.task is None or not Phase(phase).is_over:
+    if query.task is None or not Phase(phase).is_over or is_retry_asked(session, query.run_id):
         return
     attempts = list_attempts(session, query.run_id, [query.task])
     asked = [row for row in attempts if not isinstance(query.attempt, int) or row.attempt == query.attempt]

@@ -57,6 +57,12 @@ def list_run_intents(session: Session, run_id: str) -> Sequence[Request]:
     return _requests(session, _SELECT.where(_INTENTS.c.run_id == run_id))
 
 
+def is_retry_asked(session: Session, run_id: str) -> bool:
+    """Whether the run is to be retried and its owner has not begun with it: its tasks are over, and will not stay so."""
+    wanted = (_INTENTS.c.run_id == run_id) & (_INTENTS.c.kind == IntentKind.RETRY.value)
+    return session.execute(select(_INTENTS.c.id).where(wanted).limit(1)).first() is not None
+
+
 def list_requests(session: Session, executor_id: str) -> Sequence[Request]:
     """What was asked of the runs that the executor owns and is not done yet, in the order in which it was asked."""
     mine = (_RUNS.c.owner == executor_id) & _RUNS.c.is_finished.is_(False)

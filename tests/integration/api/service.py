@@ -158,6 +158,7 @@ class Talker:
 
     service: Service
     key: LogKey
+    epoch: int = 0
     log_id: int = 0
     end_byte: int = 0
     line: int = 0
@@ -165,24 +166,24 @@ class Talker:
 
     async def say(self, text: bytes, *, seconds: int = 1_700_000_000) -> None:
         if not self.log_id:
-            self.log_id = (await self.service.log_rows.open_log(self.key, 0)).log_id
+            self.log_id = (await self.service.log_rows.open_log(self.key, self.epoch)).log_id
         starts = text.count(b"\n") + (0 if text.endswith(b"\n") else 1) - (1 if self.in_line else 0)
         times = array("q", [seconds * 10**9 + self.line + index for index in range(starts)])
         block = LogBlock(
             first_byte=self.end_byte, text=text, first_line=self.line, times=times, continues=self.in_line,
             continued_time=seconds * 10**9 if self.in_line else 0,
         )  # fmt: skip
-        await self.service.log_rows.append_block(self.key, self.log_id, 0, block, None)
+        await self.service.log_rows.append_block(self.key, self.log_id, self.epoch, block, None)
         self.end_byte, self.line, self.in_line = block.end_byte, self.line + starts, not text.endswith(b"\n")
 
     async def gap(self, reason: str) -> None:
         gap = LogGap(at_byte=self.end_byte, from_at=datetime.now(UTC), to_at=None, reason=reason)
-        await self.service.log_rows.add_gap(self.key, self.log_id, 0, gap)
+        await self.service.log_rows.add_gap(self.key, self.log_id, self.epoch, gap)
 
     async def seal(self) -> None:
         if not self.log_id:
-            self.log_id = (await self.service.log_rows.open_log(self.key, 0)).log_id
-        await self.service.log_rows.seal_log(self.key, self.log_id, 0)
+            self.log_id = (await self.service.log_rows.open_log(self.key, self.epoch)).log_id
+        await self.service.log_rows.seal_log(self.key, self.log_id, self.epoch)
 
 
 class _Server(uvicorn.Server):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,22 @@ async def test_logs__that_are_empty_or_may_still_come__are_200(tmp_path: Path) -
             assert (answer.status_code, answer.content) == (200, b"")
         await service.move_task(run_id, "work.1", "Succeeded")  # a sidecar may still be ending
         assert (await service.http.get(f"/runs/{run_id}/tasks/work.1/logs?container=nobody")).status_code == 200
+
+
+async def test_logs__followed_before_the_owner_has_begun_with_a_retry__go_on_into_the_new_attempt(tmp_path: Path) -> None:
+    async with running(tmp_path) as service:
+        run_id = await over(service, attempts=1)
+        await service.move_run(run_id, "Failed", is_finished=True, task_phases={"Pending": 2, "Failed": 1})
+        assert (await service.http.post(f"/runs/{run_id}/retry")).status_code == 202
+        path = f"/runs/{run_id}/tasks/work.2/logs"
+        assert (await service.http.get(f"{path}?attempt=2")).status_code == 200  # it will come
+        async with service.http.stream("GET", f"{path}?attempt=all&follow=true") as answer:
+            lines = answer.aiter_lines()
+            assert await anext(lines) == "1"
+            await service.add_attempt(run_id, "work.2", 2, phase="Succeeded", log_sealed=True)
+            talker = replace(service.talker(run_id, "work.2", 2), epoch=1)
+            await talker.say(b"2\n")
+            await talker.seal()
+            await service.move_task(run_id, "work.2", "Succeeded")
+            await service.move_run(run_id, "Succeeded", is_finished=True)
+            assert [line async for line in lines] == ["2"]

@@ -170,7 +170,8 @@ class RunActor:
 
     async def _begin(self, state: RunState, stored: StoredRun, group: asyncio.TaskGroup) -> None:
         if state.phase is not RunPhase.PENDING:
-            self.post(recover, is_heavy=True)
+            self._inbox.insert(0, recover)  # before what was observed while the run was loaded
+            self._is_heavy = True
             self._held = state.live_attempts
             self._env.slots.occupy(self._held)
             if state.unsettled:

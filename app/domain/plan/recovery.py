@@ -21,12 +21,12 @@ FindPod = Callable[[str, str], PodObservation | None]
 def recover(state: RunState, out: Decisions) -> None:
     """Derive from the stored tasks and attempts what is not stored: timers, what is ready or can start, what still ends."""
     state.recount()
+    state.terminating = sum(attempt.phase.is_over and not attempt.main_ended for attempt in state.attempts())
     if not state.phase.is_over:
         plan.set_run_timer(state)
     for task in state.tasks.values():
         failed = task.phase in (Phase.FAILED, Phase.ERROR) and not task.allows_failure and not task.node.is_exit
         state.failing_fast = state.failing_fast or (state.workflow.fail_fast and failed)
-        state.terminating += sum(attempt.phase.is_over and not attempt.is_settled for attempt in task.attempts)
         if not task.phase.is_over and task.has_begun:
             _go_on(state, task)
     if state.phase is RunPhase.RUNNING:

@@ -35,3 +35,19 @@ def test_reconcile__pod_of_an_attempt_cancelled_while_pending_is_gone__a_log_tha
     assert [log[1] for log in out.collects] == ([attempt] if log_begun else [])
     assert attempt.log_sealed is not log_begun
     assert attempt.is_settled is not log_begun
+
+
+def test_recover__main_was_seen_to_have_ended_before__the_run_waits_for_it_no_more() -> None:
+    workflow = parse_workflow({"name": "w", "tasks": [{"name": "a", "image": "x"}]})
+    state = RunState(
+        run_id="r", workflow=workflow, created_at=NOW, namespaces=("default",), phase=RunPhase.CANCELLING, started_at=NOW
+    )  # fmt: skip
+    state.cancel_reason = ""
+    ended = AttemptState(
+        number=1, namespace="default", pod="a-1", created_at=NOW, phase=Phase.CANCELLED, uid="u", finished_at=NOW,
+        main_ended=True,
+    )  # fmt: skip
+    state.tasks["a"].attempts.append(ended)
+    state.tasks["a"].phase = Phase.CANCELLED
+    recover(state, Decisions(NOW))
+    assert state.terminating == 0

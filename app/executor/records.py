@@ -155,6 +155,9 @@ def restore(stored: StoredRun, namespaces: Sequence[str]) -> RunState:
         task = state.tasks.get(attempt.task)
         # Items of a fan-out that was laid out before the run was retried: their attempts count when they come back.
         (task.attempts if task is not None else state.former.setdefault(attempt.task, [])).append(restored)
+    for node in state.nodes.values():  # what values make looks at where the attempts run
+        restore_limit(node)
+        restore_values(state, node)
     state.recount()
     # What is asked may not be done yet: then `on_exit` is still open, and the forced cancel is to be done.
     state.cancel_forced = state.cancel_reason is not None and run.cancel_force and not state.open_exit
@@ -191,9 +194,6 @@ def _restore_tasks(state: RunState, stored: StoredRun) -> None:
         task.reason, task.message = row.reason, row.message
         task.started_at, task.finished_at, task.retry_at = row.started_at, row.finished_at, row.retry_at
         task.outputs, task.values, task.attempts_before = row.outputs, row.values, row.attempts_before
-    for node in state.nodes.values():
-        restore_limit(node)
-        restore_values(state, node)
 
 
 def _attempt_of(row: AttemptRow, logs: Mapping[str, bool]) -> AttemptState:

@@ -12,6 +12,8 @@ from app.domain.plan.decisions import Decisions
 from app.domain.plan.recovery import reconcile, recover
 from app.domain.plan.run_state import RunState
 from app.domain.workflow.parsing import parse_workflow
+from app.executor.records import restore
+from tests.unit.domain.plan.cluster_model import Model, Outcome
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -51,3 +53,12 @@ def test_recover__main_was_seen_to_have_ended_before__the_run_waits_for_it_no_mo
     state.tasks["a"].phase = Phase.CANCELLED
     recover(state, Decisions(NOW))
     assert state.terminating == 0
+
+
+def test_restore__namespace_is_not_allowed_any_more__what_runs_there_goes_on() -> None:
+    document = {"name": "w", "tasks": [{"name": "a", "image": "x", "namespace": "${{ 'default' }}"}]}
+    model = Model(document, lambda _key: Outcome(), lambda _count: 0)
+    while not model.state.tasks["a"].attempts:
+        assert model.happen()
+    restored = restore(model.store.stored_run(document), ("other",))
+    assert restored.tasks["a"].spec is not None

@@ -74,7 +74,7 @@ class _Session:
         began = time.perf_counter()
         yield
         took = time.perf_counter() - began
-        time.sleep(0.1)
+        time.sleep(0.1)  # what it began in the background ends
         self.seen[name] = {"seconds": took, **self.take()}
 
     def submit(self, document: Document) -> str:
@@ -99,7 +99,7 @@ class _Session:
     def wait_for(self, run: str, reached: Callable[[dict[str, Any]], bool], *, task: str = "gate") -> None:
         """Poll a task until it is as wanted."""
         while not reached(self.get(f"/runs/{run}/tasks/{task}").json()):
-            time.sleep(0.02)
+            time.sleep(0.02)  # the service is what is measured, not this poll
 
 
 _JSON = {"content-type": "application/json"}

@@ -20,7 +20,7 @@ from app.domain.errors import (
 )
 from app.domain.events import EventType, RunEvent
 from app.domain.phases import Phase
-from app.domain.plan.approvals import WAITING
+from app.domain.plan.task_flow import WAITING_FOR_APPROVAL
 from app.runs.actions import CancelRequest, task_names_faults
 from app.runs.ports import Admission
 from app.storage.broker import INTENTS, RUNS, SUBMITTED, run_topic
@@ -182,7 +182,7 @@ def _check_waiting(connection: Session | Connection, run_id: str, task: str) -> 
     found = find_task_phase(connection, run_id, task)
     if found is None:
         raise NotFound("task", task)
-    if found != (Phase.RUNNING.value, WAITING):
+    if found != (Phase.RUNNING.value, WAITING_FOR_APPROVAL):
         raise NotWaitingForApproval(task, *found)
     if has_answer(connection, run_id, task):
         raise AlreadyAnswered(task)

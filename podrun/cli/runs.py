@@ -81,17 +81,28 @@ def cancel(
 
 def delete(runs: RunArguments, server: ServerOption = None, output: OutputOption = OutputFormat.TEXT) -> None:
     """Delete finished runs, with their history and logs."""
+    delete_each("run", runs, server, output, lambda client, run_id: client.delete(run_id))
+
+
+def delete_each(
+    what: str,
+    names: Iterable[str],
+    server: str | None,
+    output: OutputFormat,
+    delete_one: Callable[[AsyncClient, str], Awaitable[None]],
+) -> None:
+    """Delete several of what the word names; those that were are told, one by one or, as JSON, together."""
 
     async def work(client: AsyncClient) -> int:
         deleted: list[str] = []
 
-        async def delete_one(run_id: str) -> None:
-            await client.delete(run_id)
-            deleted.append(run_id)
+        async def act(name: str) -> None:
+            await delete_one(client, name)
+            deleted.append(name)
             if output is OutputFormat.TEXT:
-                print_line(f"run {plain(run_id)} deleted")
+                print_line(f"{what} {plain(name)} deleted")
 
-        code = await for_each(runs, delete_one)
+        code = await for_each(names, act)
         if output is OutputFormat.JSON:
             print_document({"deleted": deleted})
         return code

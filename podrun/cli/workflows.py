@@ -11,7 +11,7 @@ import typer
 from podrun.cli.documents import UnreadableDocument, read_document, split_version
 from podrun.cli.escape import plain
 from podrun.cli.output import print_columns, print_document, print_line
-from podrun.cli.runs import for_each
+from podrun.cli.runs import delete_each, for_each
 from podrun.cli.runtime import Code, OutputFormat, OutputOption, ServerOption, Session, complain, execute
 from podrun.client import AsyncClient
 from podrun.errors import ProblemError
@@ -119,22 +119,7 @@ def versions(
 @app.command()
 def delete(names: NamesArgument, server: ServerOption = None, output: OutputOption = OutputFormat.TEXT) -> None:
     """Delete stored workflows with their schedules. Their runs stay."""
-
-    async def work(client: AsyncClient) -> int:
-        deleted: list[str] = []
-
-        async def delete_one(name: str) -> None:
-            await client.delete_workflow(name)
-            deleted.append(name)
-            if output is OutputFormat.TEXT:
-                print_line(f"workflow {plain(name)} deleted")
-
-        code = await for_each(names, delete_one)
-        if output is OutputFormat.JSON:
-            print_document({"deleted": deleted})
-        return code
-
-    execute(Session(server=server), work)
+    delete_each("workflow", names, server, output, lambda client, name: client.delete_workflow(name))
 
 
 @app.command()

@@ -44,7 +44,7 @@ def start(state: RunState, out: Decisions) -> None:
     out.run_changed = True
     out.say(state, EventType.RUN, phase=state.phase.value)
     set_run_timer(state)
-    task_flow.begin(state, [node for node in state.nodes.values() if not node.node.is_exit], out)
+    task_flow.begin(state, out)
 
 
 def set_run_timer(state: RunState) -> None:

@@ -25,12 +25,11 @@ def recover(state: RunState, out: Decisions) -> None:
     if not state.phase.is_over:
         plan.set_run_timer(state)
     for task in state.tasks.values():
-        failed = task.phase in (Phase.FAILED, Phase.ERROR) and not task.allows_failure and not task.node.is_exit
-        state.failing_fast = state.failing_fast or (state.workflow.fail_fast and failed)
+        state.failing_fast = state.failing_fast or (state.workflow.fail_fast and task.fails_run)
         if not task.phase.is_over and task.has_begun:
             _go_on(state, task)
     if state.phase is RunPhase.RUNNING:
-        task_flow.begin(state, [node for node in state.nodes.values() if not node.node.is_exit], out)
+        task_flow.begin(state, out)
 
 
 def _go_on(state: RunState, task: TaskState) -> None:

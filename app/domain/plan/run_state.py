@@ -103,6 +103,11 @@ class TaskState:
             return self.spec.allow_failure
         return self.node.written.get("allow_failure") is True
 
+    @property
+    def fails_run(self) -> bool:
+        """Whether the run can't succeed any more because of it; what runs on exit is judged apart."""
+        return self.phase in (Phase.FAILED, Phase.ERROR) and not self.node.is_exit and not self.allows_failure
+
 
 @dataclass(slots=True, kw_only=True)
 class NodeState:

@@ -10,7 +10,7 @@ a chain of 10,000 tasks without pods ends in one step.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -18,13 +18,18 @@ from app.domain.phases import Phase, RunPhase
 from app.domain.plan.attempt_flow import begin_attempt, end_attempt
 from app.domain.plan.decisions import Decisions
 from app.domain.plan.evaluation import evaluation_of_list, evaluations_of_tasks
+from app.domain.plan.outcome import run_outcome
 from app.domain.plan.run_state import NodeState, RunState, TaskState, TimerKind
 from app.domain.workflow.nodes import Node
-from app.domain.workflow.trigger_rules import RUN_AFTER_FAILURE, Tally, decide
+from app.domain.workflow.trigger_rules import RUN_AFTER_FAILURE, Tally, TriggerRule, decide
 
 #: So many attempts are begun in one step, and so many tasks say that they wait: then others have their turn.
 STEP_ATTEMPTS = 100
 STEP_WORDS = 500
+
+
+#: The reason of a task that waits for a person.
+WAITING_FOR_APPROVAL = "WaitingForApproval"
 
 
 class Outcome(NamedTuple):
@@ -75,8 +80,7 @@ def _set_outcome(state: RunState, task: TaskState, outcome: Outcome, out: Decisi
     task.reason, task.message = outcome.reason, outcome.message
     task.finished_at, task.retry_at, task.is_ready, task.evaluating = out.now, None, False, False
     out.task_changed(state, task)
-    if state.workflow.fail_fast and outcome.phase in (Phase.FAILED, Phase.ERROR) and not state.failing_fast:
-        state.failing_fast = not task.node.is_exit and not task.allows_failure
+    state.failing_fast = state.failing_fast or (state.workflow.fail_fast and task.fails_run)
 
 
 def consider(state: RunState, node: NodeState, out: Decisions) -> list[Ending]:
@@ -111,11 +115,10 @@ def _judge(state: RunState, node: Node) -> Outcome | None:
         return None
     if phase is Phase.OMITTED:
         return Outcome(phase, "UpstreamFailed", _who(state, node, failed=True))
-    if tally.skipped and not tally.failed and not tally.succeeded:
+    only_skipped = bool(tally.skipped) and not tally.failed and not tally.succeeded
+    if only_skipped or node.trigger_rule is TriggerRule.ALL_SUCCESS:
         return Outcome(phase, "UpstreamSkipped", _who(state, node, failed=False))
     counts = f"{tally.succeeded} succeeded, {tally.failed} failed, {tally.skipped} skipped"
-    if node.trigger_rule.value == "all_success":
-        return Outcome(phase, "UpstreamSkipped", _who(state, node, failed=False))
     return Outcome(phase, "TriggerRule", f"of its upstream tasks {counts}: {node.trigger_rule} does not run then")
 
 
@@ -170,7 +173,7 @@ def start(state: RunState, task: TaskState, out: Decisions) -> list[Ending]:
         make_ready(state, task)
     elif approval is not None:
         state.move_task(task, Phase.RUNNING)
-        task.reason, task.message = "WaitingForApproval", approval.message or "waits until somebody approves or rejects it"
+        task.reason, task.message = WAITING_FOR_APPROVAL, approval.message or "waits until somebody approves or rejects it"
         task.started_at = out.now
         out.task_changed(state, task)
         set_approval_timer(state, task)
@@ -196,10 +199,10 @@ def approval_seconds(task: TaskState) -> float | None:
     return task.spec.timeout_seconds if own is None and task.node.is_exit else own
 
 
-def begin(state: RunState, nodes: Iterable[NodeState], out: Decisions) -> None:
-    """Start what of these nodes waits for nobody."""
-    endings = [ending for node in nodes if node.open_upstreams == 0 for ending in consider(state, node, out)]
-    end_tasks(state, endings, out)
+def begin(state: RunState, out: Decisions, *, is_exit: bool = False) -> None:
+    """Start what waits for nobody, of `on_exit` or of all others."""
+    free = [node for node in state.nodes.values() if node.node.is_exit is is_exit and node.open_upstreams == 0]
+    end_tasks(state, [ending for node in free for ending in consider(state, node, out)], out)
 
 
 def begin_exit(state: RunState, out: Decisions) -> None:
@@ -207,7 +210,7 @@ def begin_exit(state: RunState, out: Decisions) -> None:
     if state.exit_begun or state.open_main or state.terminating or not state.open_exit:
         return
     state.exit_begun = True
-    begin(state, [node for node in state.nodes.values() if node.node.is_exit], out)
+    begin(state, out, is_exit=True)
 
 
 def launch(state: RunState, take_slot: Callable[[], bool], out: Decisions) -> bool:
@@ -296,10 +299,9 @@ def end_all(state: RunState, running: Outcome, waiting: Outcome, out: Decisions,
 def time_out(state: RunState, out: Decisions) -> None:
     """The run's time is up: what runs is Failed, the rest is Omitted; `on_exit` is not cut by it."""
     state.timed_out = True
-    message = f"the run's timeout of {state.workflow.timeout_seconds:g} s is over"
-    state.reason, state.message = "DeadlineExceeded", message
+    _, state.reason, state.message = run_outcome(state)
     out.run_changed = out.is_urgent = True
-    failed = Outcome(Phase.FAILED, "DeadlineExceeded", message)
+    failed = Outcome(Phase.FAILED, state.reason, state.message)
     end_all(state, failed, failed._replace(phase=Phase.OMITTED), out, exit_too=False)
 
 

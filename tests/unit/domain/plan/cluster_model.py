@@ -19,7 +19,7 @@ import orjson
 from app.domain.errors import ExpressionFailed
 from app.domain.expressions.cel_functions import new_environment
 from app.domain.phases import RunPhase
-from app.domain.plan import approvals, plan, requests
+from app.domain.plan import approvals, plan, requests, task_flow
 from app.domain.plan.attempt_state import AttemptState
 from app.domain.plan.decisions import Decisions
 from app.domain.plan.evaluation import Evaluation, Prepared, prepare, runs_not
@@ -272,7 +272,7 @@ class Model:
     def _possible(self) -> Sequence[tuple[str, Any]]:
         possible = [item for item in self.todo if item[0] != "seal" or self._log_has_ended(*item[1])]
         possible += [("move", pod.key) for pod in self.pods.values() if pod.exists and (pod.step < 2 or pod.deleting)]
-        waiting = [task.name for task in self.state.tasks.values() if task.reason == approvals.WAITING]
+        waiting = [task.name for task in self.state.tasks.values() if task.reason == task_flow.WAITING_FOR_APPROVAL]
         possible += [("approve", name) for name in waiting]
         if not possible and self.state.timers and not self.state.is_finished:
             possible.append(("tick", None))

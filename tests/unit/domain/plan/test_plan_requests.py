@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.domain.phases import Phase, RunPhase
-from app.domain.plan import approvals, plan, requests
+from app.domain.plan import approvals, plan, requests, task_flow
 from app.domain.plan.decisions import Decisions
 from app.domain.pods import AttemptKey
 from tests.unit.domain.plan.cluster_model import START, Model, Outcome
@@ -16,7 +16,11 @@ APPROVAL: dict[str, Any] = {**NO_POD, "approval": {"message": "deploy?", "timeou
 
 def test_approval__approved__what_follows_runs() -> None:
     run = Language({"name": "gate", **APPROVAL}, {"name": "deploy", "depends_on": ["gate"]})
-    assert (run["gate"].phase, run["gate"].reason, run["gate"].message) == (Phase.RUNNING, approvals.WAITING, "deploy?")
+    assert (run["gate"].phase, run["gate"].reason, run["gate"].message) == (
+        Phase.RUNNING,
+        task_flow.WAITING_FOR_APPROVAL,
+        "deploy?",
+    )
     run.do(approvals.answer, "gate", "fine", approved=True)
     assert (run["gate"].phase, run["gate"].message) == (Phase.SUCCEEDED, "fine")
     assert run["deploy"].live is not None

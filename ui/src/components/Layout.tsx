@@ -1,0 +1,71 @@
+import { useQuery } from '@tanstack/react-query';
+import { useEffect } from 'react';
+import { NavLink, Outlet, useLocation } from 'react-router';
+import { api, dataOf } from '@/api/client';
+import { useConnection } from '@/api/connection';
+import { keys } from '@/api/query';
+import { signOut, useSession } from '@/api/session';
+import { chooseTheme, useTheme } from '@/model/theme';
+import styles from './Layout.module.css';
+import { SignIn } from './SignIn';
+
+/** What stands around every page: navigation, theme, and what is wrong with the connection. */
+export function Layout() {
+  const session = useSession();
+  return session.isRefused ? <SignIn /> : <Frame hasToken={session.token !== null} />;
+}
+
+function Frame({ hasToken }: { hasToken: boolean }) {
+  const theme = useTheme();
+  const connection = useConnection();
+  const info = useQuery({
+    queryKey: keys.info,
+    queryFn: () => dataOf(api.GET('/api/v1/info')),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+  useFocusOnNavigation();
+  const other = theme === 'dark' ? 'light' : 'dark';
+  return (
+    <>
+      <a href="#content" className={styles.skip}>
+        Skip to the content
+      </a>
+      <header className={styles.header}>
+        <NavLink to="/runs" className={styles.brand}>
+          podrun
+        </NavLink>
+        <nav aria-label="Pages" className={styles.nav}>
+          <NavLink to="/runs">Runs</NavLink>
+          <NavLink to="/workflows">Workflows</NavLink>
+        </nav>
+        <span className={styles.info}>{info.data && `${info.data.version} · ${info.data.pods} pods`}</span>
+        {hasToken && (
+          <button type="button" onClick={signOut}>
+            Forget token
+          </button>
+        )}
+        <button type="button" onClick={() => chooseTheme(other)} aria-label={`Switch to the ${other} theme`}>
+          <span aria-hidden="true">{theme === 'dark' ? '☀' : '☾'}</span>
+        </button>
+      </header>
+      {!connection.isUp && (
+        <div className={styles.away} role="alert">
+          {connection.message}
+        </div>
+      )}
+      <main id="content" tabIndex={-1} className={styles.main}>
+        <Outlet />
+      </main>
+    </>
+  );
+}
+
+/** Another page's content begins where the focus is: else a screen reader stays at the link that was left. */
+function useFocusOnNavigation(): void {
+  const { pathname } = useLocation();
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the path is what it waits for
+  useEffect(() => {
+    if (document.activeElement !== document.body) document.getElementById('content')?.focus({ preventScroll: true });
+    window.scrollTo(0, 0);
+  }, [pathname]);
+}

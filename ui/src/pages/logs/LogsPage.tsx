@@ -1,0 +1,4 @@
+/** To be written. */
+export default function LogsPage() {
+  return <h1>LogsPage</h1>;
+}

@@ -73,7 +73,7 @@ def submit(
             print_document(run) if as_json else print_line(plain(run["id"]))
             return Code.SUCCEEDED
         if not as_json:
-            note(f"run {plain(run['id'])} submitted")
+            note(f"run {plain(run['id'])} submitted{_where(client, run)}")
         return await (follow_run if follow else wait_for_run)(client, run["id"], as_json=as_json)
 
     execute(session, work)
@@ -96,6 +96,12 @@ async def _submitted(
     run = await client.submit(sent, params=params, labels=labels, idempotency_key=session.idempotency_key)
     session.runs.append(run["id"])
     return run
+
+
+def _where(client: AsyncClient, run: Run) -> str:
+    """Where a person looks at the run: a CI job's log then leads to its page. Nothing where the server names none."""
+    page = run.get("links", {}).get("page")
+    return f": {plain(client.server + page)}" if page else ""
 
 
 def wait(

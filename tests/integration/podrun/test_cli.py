@@ -118,6 +118,13 @@ def test_workflow__refused__two_and_each_fault_with_its_line(
     assert "submitted" not in result.stderr
 
 
+def test_submit__waits__says_where_the_page_is(fake: FakeService, podrun: Invoke, workflow_file: str) -> None:
+    fake.add_run("run-1", links={"page": "/runs/run-1"})
+    result = podrun("submit", workflow_file, "--wait")
+    assert result.exit_code == 0
+    assert f"run run-1 submitted: {fake.url}/runs/run-1" in result.stderr.splitlines()
+
+
 def test_lint__valid__zero(podrun: Invoke, fake: FakeService, workflow_file: str) -> None:
     result = podrun("lint", workflow_file, "-o", "json")
     assert result.exit_code == 0
@@ -361,6 +368,8 @@ def test_events__json__a_line_for_each(fake: FakeService, podrun: Invoke) -> Non
     fake.events["r"] = [{"cursor": "1", "type": "Note", "message": "hi"}]
     assert json.loads(podrun("events", "r", "-o", "json").stdout) == {"cursor": "1", "type": "Note", "message": "hi"}
     assert podrun("events", "r").stdout == "run  Note  hi\n"
+    fake.events["r"].append({"cursor": "2", "type": "Note", "message": "there"})
+    assert podrun("events", "r", "--tail", "1").stdout == "run  Note  there\n"
 
 
 def test_serve__bad_settings__two_and_a_sentence(podrun: Invoke) -> None:

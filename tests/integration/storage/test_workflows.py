@@ -27,7 +27,10 @@ from app.storage.workflows import (
 from app.storage.writer import Change, Writer
 from tests.support.fake_pods import FakePods
 
-NOW = datetime.now(UTC)
+
+def from_now(**offset: float) -> datetime:
+    """A time at this distance from now: the database asks its own clock, which has gone on since the suite began."""
+    return datetime.now(UTC) + timedelta(**offset)
 
 
 def body(name: str = "w", **keys: Any) -> bytes:
@@ -131,13 +134,13 @@ async def test_advance_schedule__as_it_was_read__moves_on_once(
     stored: StoredWorkflows, database: Database, writer: Writer
 ) -> None:
     await stored.put("w", body(schedule={"every_seconds": 60}))
-    past = {"next_fire_at": NOW - timedelta(minutes=1)}
+    past = {"next_fire_at": from_now(minutes=-1)}
     await database.write(lambda connection: update_workflow(connection, "w", past))
     (due,), upcoming = await database.read(lambda session: list_due(session, 10))
     assert (due.body, due.unfinished, upcoming) == (body(schedule={"every_seconds": 60}), {}, None)
 
     def advance(connection: Connection) -> bool:
-        return advance_schedule(connection, due.workflow, {"next_fire_at": NOW + timedelta(minutes=10)})
+        return advance_schedule(connection, due.workflow, {"next_fire_at": from_now(minutes=10)})
 
     assert [await writer.commit(Change(call=advance)) for _ in range(2)] == [True, False]
     nothing, upcoming = await database.read(lambda session: list_due(session, 10))
@@ -150,7 +153,7 @@ async def test_advance_schedule__changed_since_it_was_read__is_left_alone(
     stored: StoredWorkflows, database: Database, writer: Writer, change: str
 ) -> None:
     await stored.put("w", body(schedule={"every_seconds": 60}))
-    past = {"next_fire_at": NOW - timedelta(minutes=1)}
+    past = {"next_fire_at": from_now(minutes=-1)}
     await database.write(lambda connection: update_workflow(connection, "w", past))
     (due,), _ = await database.read(lambda session: list_due(session, 10))
     if change == "put":
@@ -159,7 +162,7 @@ async def test_advance_schedule__changed_since_it_was_read__is_left_alone(
         await stored.set_paused("w", paused=True)
     else:
         await stored.delete("w")
-    moved = Change(call=lambda connection: advance_schedule(connection, due.workflow, {"next_fire_at": NOW}))
+    moved = Change(call=lambda connection: advance_schedule(connection, due.workflow, {"next_fire_at": from_now()}))
     assert await writer.commit(moved) is False
 
 

@@ -1,7 +1,17 @@
 # The service in an image: Python, one virtual environment, an unprivileged user, nothing to build with.
-#   docker build -t podrun .                          any Debian or Ubuntu with Python 3.11 or newer will do as a base:
-#   docker build -t podrun --build-arg BASE=... .
+#   docker build -t podrun .                          any Debian or Ubuntu with Python 3.11 or newer will do as a base, and
+#   docker build -t podrun --build-arg BASE=... .     any image with Node.js 20.19 or newer and npm as NODE_IMAGE
 ARG BASE=python:3.13-slim
+ARG NODE_IMAGE=node:20-slim
+
+FROM ${NODE_IMAGE} AS page
+WORKDIR /src/ui
+# As below: what changes seldom first.
+COPY ui/package.json ui/package-lock.json ui/.npmrc ./
+RUN npm ci --no-audit --no-fund
+COPY docs/generated/openapi.json /src/docs/generated/
+COPY ui ./
+RUN npm run build
 
 FROM ${BASE} AS build
 WORKDIR /src
@@ -16,6 +26,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY alembic ./alembic
 COPY podrun ./podrun
 COPY app ./app
+COPY --from=page /src/app/api/page_files ./app/api/page_files
 RUN /opt/build/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /dist . \
  && /opt/build/bin/python -m pip --python /opt/podrun/bin/python install --quiet --no-deps --no-index /dist/*.whl
 

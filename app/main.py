@@ -27,6 +27,7 @@ from fastapi import FastAPI
 from uuid_utils import uuid4, uuid7
 
 from app.api.app import create_api
+from app.api.page import NOT_BUILT, is_built
 from app.api.services import Services
 from app.domain.errors import AddressUnusable, DatabaseUnreachable
 from app.executor.clock import Clock
@@ -305,6 +306,8 @@ async def _serve(settings: Settings, listening: socket.socket) -> bool:
         kind = settings.pods_kind()
         where = "processes of this machine" if kind is PodsKind.LOCAL else "the cluster"
         print(f"podrun serves {url_of(listening)}; pods: {kind} ({where})", file=sys.stderr, flush=True)  # noqa: T201 - for people
+        if not is_built():
+            print(NOT_BUILT, file=sys.stderr, flush=True)  # noqa: T201 - as above
         server = _make_server(settings, services, catch_signals=True)
         await server.serve(sockets=[listening])
         return server.was_interrupted

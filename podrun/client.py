@@ -287,12 +287,20 @@ class AsyncClient(StoredWorkflows):
         params = query(attempt=attempt, container=container, tail=tail, follow="true" if follow else None)
         return read_bytes(self._link, _logs_path(run_id, task), params)
 
-    def events(self, run_id: str, *, follow: bool = False, cursor: str | None = None) -> AsyncGenerator[Event, None]:
-        """Yield a run's history, oldest first; with `follow` up to its end, with an item of `type` "end" as the last."""
+    def events(
+        self, run_id: str, *, follow: bool = False, tail: int | None = None, cursor: str | None = None
+    ) -> AsyncGenerator[Event, None]:
+        """Yield a run's history, oldest first; with `follow` up to its end, with an item of `type` "end" as the last.
+
+        Args:
+            run_id: The run.
+            follow: Wait for what is to come.
+            tail: Begin with this many entries from the end; 0 with `follow`: only what comes from now on.
+            cursor: Begin behind this one; not together with `tail`.
+        """
         path = f"/runs/{segment(run_id)}/events"
-        if follow:
-            return follow_frames(self._link, path, query(cursor=cursor), _events)
-        return self._items(path, query(cursor=cursor), None)
+        params = query(tail=tail, cursor=cursor)
+        return follow_frames(self._link, path, params, _events) if follow else self._items(path, params, None)
 
     # the service
 

@@ -76,10 +76,10 @@ class StoredWorkflows:
 
     async def _items(self, path: str, params: Params, limit: int | None) -> AsyncGenerator[dict[str, Any], None]:
         left = limit if limit is not None else -1
-        cursor: str | None = None
+        asked = dict(params)
         while left != 0:
-            page = {"limit": _PAGE if left < 0 else min(_PAGE, left)} | ({"cursor": cursor} if cursor else {})
-            document = self._link.document(await self._link.request("GET", path, params={**params, **page}))
+            asked["limit"] = _PAGE if left < 0 else min(_PAGE, left)
+            document = self._link.document(await self._link.request("GET", path, params=asked))
             # A page may hold more than was asked for, or nothing: only the cursor says whether there is more.
             for item in document.get("items") or ():
                 if left == 0:
@@ -89,6 +89,8 @@ class StoredWorkflows:
             cursor = document.get("next_cursor")
             if cursor is None:
                 return
+            asked.pop("tail", None)  # where to begin: the cursor says it from now on
+            asked["cursor"] = cursor
 
 
 def query(**params: str | int | Sequence[str] | None) -> dict[str, str | int | Sequence[str]]:

@@ -149,9 +149,11 @@ class Client:
         """See `AsyncClient.log_bytes`, which has the options."""
         return self._iterate(self._async.log_bytes(run_id, task, **options))
 
-    def events(self, run_id: str, *, follow: bool = False, cursor: str | None = None) -> Iterator[Event]:
+    def events(
+        self, run_id: str, *, follow: bool = False, tail: int | None = None, cursor: str | None = None
+    ) -> Iterator[Event]:
         """See `AsyncClient.events`."""
-        return self._iterate(self._async.events(run_id, follow=follow, cursor=cursor))
+        return self._iterate(self._async.events(run_id, follow=follow, tail=tail, cursor=cursor))
 
     def info(self) -> dict[str, Any]:
         """See `AsyncClient.info`."""

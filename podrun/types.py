@@ -62,6 +62,7 @@ class Task(TypedDict, total=False):
     started_at: str | None
     finished_at: str | None
     attempts: list[Attempt]
+    containers: list[str]  #: whose logs can be asked for; only of a task that is asked for by its name
 
 
 class Run(TypedDict, total=False):

@@ -24,6 +24,8 @@ from typing import Any
 import httpx
 from websockets.asyncio.client import connect
 
+from app.api.page import NOT_BUILT, is_built
+
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "kubernetes-sample.json"
 START_SECONDS = 60.0
@@ -147,8 +149,8 @@ async def poll_until_finished(client: httpx.AsyncClient, run_id: str) -> dict[st
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def run_example(service: Service) -> None:
-    """Run the example and compare the outcome with what it must be."""
+async def run_example(service: Service) -> str:
+    """Run the example, compare the outcome with what it must be, and return the address of the run's page."""
     document = json.loads(EXAMPLE.read_text())
     async with httpx.AsyncClient(base_url=service.address, timeout=30) as client, asyncio.timeout(RUN_SECONDS):
         posted = await submit(client, document)
@@ -162,6 +164,7 @@ async def run_example(service: Service) -> None:
     wrong = differences(status.result(), tasks, logs.result())
     if wrong:
         raise DemoFailed("this is not the outcome that the example must have:\n  " + "\n  ".join(wrong))
+    return f"{service.address}{posted['links']['page']}"
 
 
 def print_outcome(run: dict[str, Any], tasks: dict[str, dict[str, Any]]) -> None:
@@ -197,10 +200,10 @@ def main() -> int:
     service = Service()
     where = f"the cluster of {os.environ['KUBECONFIG']}" if service.pods == "kubernetes" else "processes of this machine"
     print(f"service: {service.address}, on SQLite; pods: {where}")
-    status = 1
+    status, shown = 1, ""
     try:
         service.start()
-        asyncio.run(demonstrate(service))
+        shown = asyncio.run(demonstrate(service))
         status = 0
     except DemoFailed as failure:
         print(f"demo: {failure}", file=sys.stderr)
@@ -216,16 +219,29 @@ def main() -> int:
         print("as expected: passing-task said hello world, and failing-task says why it failed")
         if keep:
             print(f"the service is up at {service.address} (its files: {service.folder}; stop it with: kill {service.pid})")
+        print_page(shown, keep=keep)
     return status
 
 
-async def demonstrate(service: Service) -> None:
-    """Wait for the service and run the example on it."""
+def print_page(address: str, *, keep: bool) -> None:
+    """Say where the run's page is, or what there would be to see."""
+    if not is_built():
+        print(NOT_BUILT)
+    elif keep:
+        print(f"the run's page: {address}")
+    else:
+        print("the service and its page are gone again; with KEEP=1 they stay, and the run can be looked at in a browser")
+
+
+async def demonstrate(service: Service) -> str:
+    """Wait for the service and run the example on it; the address of the run's page."""
     await service.wait_until_ready()
+    address = ""
     try:
-        await run_example(service)
+        address = await run_example(service)
     except* httpx.HTTPError as errors:
         raise DemoFailed(f"the service failed: {errors.exceptions[0]!r}; it says:\n{service.log_text()}") from errors
+    return address
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """What all tests share: which components are there, PostgreSQL, a namespace per test, and no asyncio task left behind.
 
-A test says by a mark which component it needs (`cluster`, `fake_nodes`, `postgres`, `deploy`). Where that is missing the test
-is skipped and says so; with `PODRUN_TEST_REQUIRE_ALL` set, every skip is a failure.
+A test says by a mark which component it needs (`cluster`, `fake_nodes`, `postgres`, `browser`, `deploy`). Where that is
+missing the test is skipped and says so; with `PODRUN_TEST_REQUIRE_ALL` set, every skip is a failure.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import inspect
 import os
 import secrets
@@ -15,17 +16,20 @@ import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import asyncpg
+import hypothesis
 import pytest
 import pytest_asyncio
 import structlog
 
+from tests.support.chromium import missing_browser
 from tests.support.postgres import PostgresServer, postgres_programs
 
-#: What a mark needs, as environment variables and the words for it. `postgres` is looked for on the machine.
+pytest_plugins = ["tests.support.parallel"]
+#: What a mark needs, as environment variables and the words for it. `postgres` and `browser` are looked for on the machine.
 NEEDED_VARIABLES = {
     "cluster": {"KUBECONFIG": "a real Kubernetes"},
     "fake_nodes": {"KUBECONFIG": "a real Kubernetes", "FAKE_NODES": "the command that adds fake nodes to it"},
@@ -39,6 +43,9 @@ structlog.configure(
         structlog.processors.LogfmtRenderer(key_order=["level", "event"]),
     ]
 )
+# A busy machine is no fault of an example's.
+hypothesis.settings.register_profile("podrun", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("podrun")
 #: How long a task may take to end after its test.
 LEFTOVER_SECONDS = 1.0
 
@@ -52,6 +59,8 @@ def missing_component(mark: str) -> str | None:
     """Why tests with this mark can't run here, or None."""
     if mark == "postgres":
         return None if postgres_programs() else "PostgreSQL's programs (initdb, postgres) are not on this machine"
+    if mark == "browser":
+        return missing_browser()
     for variable, words in NEEDED_VARIABLES.get(mark, {}).items():
         if not os.environ.get(variable):
             return f"{variable} is not set ({words})"
@@ -95,6 +104,13 @@ def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, py
 @pytest_asyncio.fixture
 async def _no_tasks_left_behind() -> AsyncIterator[None]:
     """Fail a test that leaves asyncio tasks running."""
+    async with no_tasks_left_behind():
+        yield
+
+
+@asynccontextmanager
+async def no_tasks_left_behind() -> AsyncIterator[None]:
+    """Fail where the block leaves asyncio tasks running in this loop."""
     before = asyncio.all_tasks()
     yield
     deadline = time.monotonic() + LEFTOVER_SECONDS
@@ -187,9 +203,11 @@ def namespace(kubeconfig: Path) -> Iterator[str]:  # noqa: ARG001 - asked for it
 
 
 @pytest.fixture(scope="session")
-def fake_nodes(kubeconfig: Path) -> None:  # noqa: ARG001 - asked for its skip
+def fake_nodes(kubeconfig: Path) -> None:
     """Nodes whose pods need no container: `nodeSelector: {type: fake}` with a toleration for the taint `fake`."""
     if reason := missing_component("fake_nodes"):
         pytest.skip(reason)
-    if not kubectl("get", "nodes", "-l", "type=fake", "-o", "name"):
-        subprocess.run([*shlex.split(os.environ["FAKE_NODES"]), "10"], check=True, timeout=300)
+    with kubeconfig.open() as cluster:
+        fcntl.flock(cluster, fcntl.LOCK_EX)  # tests that run beside this one ask for them too
+        if not kubectl("get", "nodes", "-l", "type=fake", "-o", "name"):
+            subprocess.run([*shlex.split(os.environ["FAKE_NODES"]), "10"], check=True, timeout=300)

@@ -22,7 +22,8 @@ def page_answer(request: Request, items: Sequence[View], next_cursor: str | None
     """A page of a list, with a link to the next one. Source: https://www.rfc-editor.org/rfc/rfc8288 ."""
     headers = {}
     if next_cursor is not None:
-        following = request.url.include_query_params(cursor=next_cursor)
+        # `tail` says where to begin, as the cursor does from here on.
+        following = request.url.remove_query_params("tail").include_query_params(cursor=next_cursor)
         headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
     return json_answer({"items": items, "next_cursor": next_cursor}, headers=headers)
 

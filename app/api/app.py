@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -16,6 +17,7 @@ from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
 from app.api import problems
+from app.api.page import PAGE_FOLDER, PageFiles, page_router
 from app.api.problems import Problem
 from app.api.routers import events, logs, runs, service, tasks, workflows
 from app.api.schemas import Answer, Cancel, Retry, Submission
@@ -36,8 +38,12 @@ nothing.
 A websocket's token may come as the subprotocol `base64url.bearer.podrun.dev.<token, base64url>` beside `podrun.v1`."""
 
 
-def create_api(settings: Settings, open_services: OpenServices, stopping: asyncio.Event) -> FastAPI:
+def create_api(
+    settings: Settings, open_services: OpenServices, stopping: asyncio.Event, *, page_folder: Path = PAGE_FOLDER
+) -> FastAPI:
     """The app. `open_services` is entered when it starts and left when it stops; `stopping` ends streams and long-polls.
+
+    The page is served as it is in `page_folder` now.
 
     Whoever runs the server sets `stopping` as soon as it is to stop: the server waits for streams, and only then for the
     lifespan.
@@ -76,6 +82,7 @@ def create_api(settings: Settings, open_services: OpenServices, stopping: asynci
     for part in (events, runs, tasks, logs, workflows, service):  # events first: /runs/events is no run
         app.include_router(part.router, prefix=API_PREFIX)
     app.include_router(service.outside)
+    app.include_router(page_router(PageFiles(page_folder)))
     app.router.default = _no_route
     _describe(app)
     return app

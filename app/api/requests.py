@@ -95,18 +95,47 @@ def preferred_type(accept: str | None, offers: Sequence[str]) -> str:
     """
     if not accept:
         return offers[0]
-    liking: dict[str, float] = {}
-    for part in accept.split(","):
-        media_range, *parameters = (item.strip().lower() for item in part.split(";"))
+    liking = read_qualities(accept)
+    best = max(offers, key=lambda offer: _liking(offer, liking))
+    return best if _liking(best, liking) > 0 else offers[0]
+
+
+def accepts(accept: str | None, offer: str) -> bool:
+    """Whether the client takes this media type; where it does not say, it takes any."""
+    return not accept or _liking(offer, read_qualities(accept)) > 0
+
+
+def preferred_encoding(accept_encoding: str | None, offers: Sequence[str]) -> str | None:
+    """Which of the content codings the client likes best, of equals the first; None: the bytes as they are.
+
+    Source: https://www.rfc-editor.org/rfc/rfc9110#field.accept-encoding
+    """
+    liking = read_qualities(accept_encoding or "")
+    # What the client does not name, the bytes as they are among it, is only for want of something better.
+    least = liking.get("identity", 0.0)
+    best = max(offers, key=lambda offer: liking.get(offer, liking.get("*", 0.0)), default=None)
+    if best is None:
+        return None
+    quality = liking.get(best, liking.get("*", 0.0))
+    return best if quality > 0 and quality >= least else None
+
+
+def read_qualities(header: str) -> dict[str, float]:
+    """The items of an `Accept` or `Accept-Encoding`, in lower case, each with its `q`.
+
+    Source: https://www.rfc-editor.org/rfc/rfc9110#section-12.4.2
+    """
+    qualities: dict[str, float] = {}
+    for part in header.split(","):
+        item, *parameters = (piece.strip().lower() for piece in part.split(";"))
         quality = 1.0
         for parameter in parameters:
             name, _, value = parameter.partition("=")
             if name.strip() == "q":
                 with suppress(ValueError):
                     quality = float(value)
-        liking[media_range] = quality
-    best = max(offers, key=lambda offer: _liking(offer, liking))
-    return best if _liking(best, liking) > 0 else offers[0]
+        qualities[item] = quality
+    return qualities
 
 
 def _liking(offer: str, liking: Mapping[str, float]) -> float:

@@ -77,6 +77,15 @@ class TaskRun(BaseModel):
     attempts: list[Attempt]
 
 
+class TaskDetail(TaskRun):
+    """A task in a run, asked for by its name."""
+
+    containers: list[str] = Field(
+        description="Whose logs can be asked for, in the pod's order: init containers, `main`, sidecars, those of `pod`; then "
+        "others that have a log, such as those that the cluster adds. A task without a pod has none."
+    )
+
+
 class Run(BaseModel):
     """One execution of a workflow."""
 
@@ -108,6 +117,14 @@ class RunList(BaseModel):
 
     items: list[Run]
     next_cursor: str | None = Field(description="Where to go on; null: there are no more.")
+
+
+class RunCounts(BaseModel):
+    """How many runs are in which phase."""
+
+    phases: dict[RunPhase, int] = Field(description="Every phase is there.")
+    looked_at: int = Field(description="Of so many runs, the newest; 5,000 at most.")
+    is_complete: bool = Field(description="False: there are older ones, which were not looked at.")
 
 
 class TaskList(BaseModel):

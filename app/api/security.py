@@ -1,7 +1,8 @@
 """Who may talk to the service: `Host`, `Origin` and the token, checked before anything else, for HTTP and websockets alike.
 
-Deny by default: every path needs the token, but for the two that probes ask. Pure ASGI, outermost, so that no route can be
-added that it does not guard; it also answers what nobody else has answered (500), and sets the headers that every answer has.
+Deny by default: every path needs the token, but for the two that probes ask, and the page's own, which hold no data. Pure
+ASGI, outermost, so that no route can be added that it does not guard; it also answers what nobody else has answered (500),
+and sets the headers that every answer has.
 
 Source: https://developer.mozilla.org/docs/Web/Security/Attacks/DNS_rebinding
 """
@@ -21,6 +22,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.page import is_page_path
 from app.api.problems import error_response, status_problem
 
 SUBPROTOCOL = "podrun.v1"
@@ -88,7 +90,7 @@ class Security:
         for origin in headers.getlist("origin"):
             if len(hosts) != 1 or not _is_same(origin, hosts[0]):
                 return status_problem(HTTPStatus.FORBIDDEN, f"origin {origin[:200]!r} is not that of this service")
-        if self._token is not None and not is_probe and not self._is_authorized(scope, headers):
+        if self._token is not None and not is_probe and not _is_of_page(scope) and not self._is_authorized(scope, headers):
             detail = "a bearer token is needed: `Authorization: Bearer …`"
             return status_problem(HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": 'Bearer realm="podrun"'})
         return None
@@ -99,6 +101,11 @@ class Security:
         if given is None and scope["type"] == "websocket":
             given = _subprotocol_token(scope.get("subprotocols") or ())
         return given is not None and hmac.compare_digest(given, self._token)
+
+
+def _is_of_page(scope: Scope) -> bool:
+    """Whether one of the page's files is asked for. Routes see the same path, decoded once."""
+    return scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and is_page_path(scope["path"])
 
 
 async def _refuse(response: Response, scope: Scope, receive: Receive, send: Send) -> None:

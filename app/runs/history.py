@@ -17,7 +17,14 @@ from app.runs.views import View, event_view
 from app.storage.broker import RUNS, Broker, run_topic
 from app.storage.database import Database
 from app.storage.models import RunRow
-from app.storage.runs import find_run, last_event_id, list_events, list_runs_by_id
+from app.storage.runs import (
+    SCAN_LIMIT,
+    find_run,
+    id_before_last_events,
+    list_event_runs,
+    list_events,
+    list_runs_by_id,
+)
 
 PAGE = 500
 #: A wake-up may be lost between replicas: who follows looks by itself after this time.
@@ -35,6 +42,11 @@ class RunFilter:
     selector: LabelSelector | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+
+    @property
+    def is_any(self) -> bool:
+        """Whether all runs are meant."""
+        return self == RunFilter()
 
     def matches(self, run: RunRow) -> bool:
         """Whether the run, as it is now, is meant."""
@@ -98,9 +110,24 @@ class History:
 
         return await self._database.read(read)
 
-    async def now(self) -> str:
-        """The cursor behind everything that has happened so far."""
-        return event_cursor(await self._database.read(last_event_id))
+    async def cursor_of_run_tail(self, run_id: str, count: int) -> str:
+        """The cursor behind which the last so many entries of one run's history come. Raises NotFound."""
+
+        def read(session: Session) -> int:
+            if find_run(session, run_id) is None:
+                raise NotFound("run", run_id)
+            return id_before_last_events(session, run_id, count)
+
+        return event_cursor(await self._database.read(read))
+
+    async def cursor_of_tail(self, wanted: RunFilter, count: int) -> str:
+        """The cursor behind which the last so many entries of the runs that are meant come.
+
+        SCAN_LIMIT entries are looked at: where too few of them are of runs that are meant, it is behind all those.
+        """
+        if wanted.is_any or not count:
+            return event_cursor(await self._database.read(lambda session: id_before_last_events(session, None, count)))
+        return event_cursor(await self._database.read(lambda session: _id_before_last_wanted(session, wanted, count)))
 
     def follow_run(self, run_id: str, cursor: str | None) -> AsyncGenerator[HistoryPage, None]:
         """One run's history, page by page; the last page has `end_phase`. Raises NotFound when the run is deleted."""
@@ -126,3 +153,21 @@ class History:
                 if not page.more:
                     await subscription.wait(REREAD_SECONDS)
                     await asyncio.sleep(max(0.0, read_at + PACE_SECONDS - time.monotonic()))
+
+
+def _id_before_last_wanted(session: Session, wanted: RunFilter, count: int) -> int:
+    """As `id_before_last_events`, of the runs that are meant."""
+    before: int | None = None
+    judged: dict[str, bool] = {}
+    for _ in range(SCAN_LIMIT // PAGE):
+        entries = list_event_runs(session, before, PAGE)
+        unknown = sorted({run_id for _, run_id in entries} - judged.keys())
+        judged |= {run.id: wanted.matches(run) for run in list_runs_by_id(session, unknown)}
+        for entry_id, run_id in entries:
+            count -= judged.get(run_id, False)
+            before = entry_id
+            if not count:
+                return entry_id - 1
+        if len(entries) < PAGE:
+            return 0
+    return before - 1 if before else 0

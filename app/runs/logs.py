@@ -13,12 +13,12 @@ from app.domain.errors import NotFound
 from app.domain.phases import Phase
 from app.domain.pods import MAIN
 from app.logs.frames import Follow, LogFrame, LogQuery
-from app.runs.containers import declared_containers
+from app.runs.containers import list_containers
 from app.storage.broker import Broker, logs_topic, run_topic
 from app.storage.database import Database
 from app.storage.intents import is_retry_asked
 from app.storage.models import AttemptRow
-from app.storage.runs import find_document, find_run, find_task, list_attempts, list_log_containers
+from app.storage.runs import find_run, find_task, list_attempts
 
 
 class Reader(Protocol):
@@ -128,10 +128,7 @@ def _attempts_there_are(attempts: Sequence[AttemptRow]) -> str:
 
 
 def _check_container(session: Session, query: LogQuery, task: str) -> None:
-    row = find_task(session, query.run_id, task)
-    node = task.rpartition(".")[0] or task if row is None else row.foreach_task or row.name
-    declared = declared_containers(find_document(session, query.run_id) or b"null", node)
-    known = dict.fromkeys((MAIN, *declared, *list_log_containers(session, query.run_id, task)))
+    known = dict.fromkeys((MAIN, *list_containers(session, query.run_id, task)))
     if query.container not in known:
         there_is = f"the task's containers are {', '.join(known)}" if len(known) > 1 else f"the task has {MAIN} alone"
         raise NotFound("container", query.container, there_is=there_is)

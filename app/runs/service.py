@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from sqlmodel import Session
@@ -13,17 +14,19 @@ from sqlmodel import Session
 from app.domain.errors import NotFound, RunNotFinished
 from app.logs.errors import LogStoreUnavailable
 from app.runs.actions import CancelRequest
+from app.runs.containers import list_containers
 from app.runs.cursors import read_run_cursor, read_task_cursor, task_cursor
 from app.runs.history import REREAD_SECONDS, History, RunFilter
 from app.runs.ports import Admission, Evaluator, LogObjects, Pods
 from app.runs.requests import Requests
 from app.runs.shared_reads import SharedReads
 from app.runs.submit import Submitted, Submitter
-from app.runs.views import View, encode, encode_with_list, run_etag, run_view, task_views
+from app.runs.views import View, encode, encode_with_list, phase_counts_view, run_etag, run_view, task_views
 from app.storage.broker import RUNS, Broker, logs_topic, run_topic
 from app.storage.database import Database
 from app.storage.models import RunRow
 from app.storage.runs import (
+    count_phases,
     delete_run,
     find_document,
     find_run,
@@ -145,19 +148,15 @@ class Runs:
         before = read_run_cursor(cursor)
 
         def read(session: Session) -> Page:
-            rows, following = list_runs(
-                session,
-                before_id=before,
-                phases=wanted.phases,
-                workflow=wanted.workflow,
-                created_after=wanted.created_after,
-                created_before=wanted.created_before,
-                matches=wanted.selector.matches if wanted.selector and wanted.selector.requirements else None,
-                limit=limit,
-            )
+            rows, following = list_runs(session, before_id=before, limit=limit, **_conditions(wanted))
             return Page([run_view(row) for row in rows], following)
 
         return await self._database.read(read)
+
+    async def count(self, wanted: RunFilter) -> View:
+        """How many of the newest runs are in which phase."""
+        counts = await self._database.read(lambda session: count_phases(session, **_conditions(wanted)))
+        return phase_counts_view(counts)
 
     async def get_document(self, run_id: str) -> bytes:
         """The workflow as it was posted. Raises NotFound."""
@@ -183,14 +182,15 @@ class Runs:
         return await self._database.read(read)
 
     async def get_task(self, run_id: str, task: str) -> View:
-        """One task. Raises NotFound."""
+        """One task, with the containers that logs can be asked of. Raises NotFound."""
 
         def read(session: Session) -> View:
             _get(session, run_id)
             row = find_task(session, run_id, task)
             if row is None:
                 raise NotFound("task", task)
-            return task_views([row], list_attempts(session, run_id, [task]), list_main_logs(session, run_id, [task]))[0]
+            view = task_views([row], list_attempts(session, run_id, [task]), list_main_logs(session, run_id, [task]))[0]
+            return view | {"containers": list_containers(session, run_id, task)}
 
         return await self._database.read(read)
 
@@ -231,6 +231,17 @@ class Runs:
             await self._log_objects.delete_run(run_id)
         except LogStoreUnavailable as error:
             log.warning("objects of a deleted run stay in the log store", run=run_id, objects=len(names), error=str(error))
+
+
+def _conditions(wanted: RunFilter) -> dict[str, Any]:
+    """What `list_runs` and `count_phases` call these conditions."""
+    return {
+        "phases": wanted.phases,
+        "workflow": wanted.workflow,
+        "created_after": wanted.created_after,
+        "created_before": wanted.created_before,
+        "matches": wanted.selector.matches if wanted.selector and wanted.selector.requirements else None,
+    }
 
 
 def _get(session: Session, run_id: str) -> RunRow:

@@ -11,8 +11,10 @@ from typing import Any
 
 import orjson
 
+from app.domain.phases import RunPhase
 from app.runs.cursors import event_cursor
 from app.storage.models import AttemptRow, EventRow, LogRow, RunRow, TaskRow
+from app.storage.runs import PhaseCounts
 
 API_PREFIX = "/api/v1"
 _PART = 500  #: entries of a list that are encoded at once: with outputs that may be two megabytes
@@ -71,6 +73,15 @@ def run_view(run: RunRow) -> View:
             "workflow": f"{here}/workflow",
             "page": f"/runs/{run.id}",
         },
+    }
+
+
+def phase_counts_view(counts: PhaseCounts) -> View:
+    """How many runs are in which phase, each phase named."""
+    return {
+        "phases": {phase.value: counts.phases.get(phase.value, 0) for phase in RunPhase},
+        "looked_at": counts.looked_at,
+        "is_complete": counts.is_complete,
     }
 
 

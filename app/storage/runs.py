@@ -6,6 +6,7 @@ Statements are constants, so that the writer makes one executemany of the change
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -187,6 +188,27 @@ def _first_id(time: datetime, more: int = 0) -> str:
     return f"{milliseconds[:8]}-{milliseconds[8:]}-0000-0000-000000000000"
 
 
+def _newest_first(
+    statement: Select[Any],
+    phases: Sequence[str],
+    workflow: str | None,
+    created_after: datetime | None,
+    created_before: datetime | None,
+) -> Select[Any]:
+    """A statement on runs with these conditions, in the order of lists."""
+    statement = statement.order_by(col(RunRow.id).desc())
+    if phases:
+        statement = statement.where(col(RunRow.phase).in_(phases))
+    if workflow is not None:
+        statement = statement.where(col(RunRow.workflow) == workflow)
+    if created_after is not None:
+        statement = statement.where(col(RunRow.id) >= _first_id(created_after), col(RunRow.created_at) > created_after)
+    if created_before is not None:
+        # In that very millisecond runs may have been created before that time.
+        statement = statement.where(col(RunRow.id) < _first_id(created_before, 1), col(RunRow.created_at) < created_before)
+    return statement
+
+
 def list_runs(
     session: Session,
     *,
@@ -202,16 +224,7 @@ def list_runs(
 
     `matches` judges a run's labels. At most SCAN_LIMIT rows are looked at, so a page may be short while there are more.
     """
-    statement = select(RunRow).order_by(col(RunRow.id).desc())
-    if phases:
-        statement = statement.where(col(RunRow.phase).in_(phases))
-    if workflow is not None:
-        statement = statement.where(col(RunRow.workflow) == workflow)
-    if created_after is not None:
-        statement = statement.where(col(RunRow.id) >= _first_id(created_after), col(RunRow.created_at) > created_after)
-    if created_before is not None:
-        # In that very millisecond runs may have been created before that time.
-        statement = statement.where(col(RunRow.id) < _first_id(created_before, 1), col(RunRow.created_at) < created_before)
+    statement = _newest_first(select(RunRow), phases, workflow, created_after, created_before)
     found: list[RunRow] = []
     seen = 0
     while seen < SCAN_LIMIT:
@@ -229,6 +242,36 @@ def list_runs(
         if len(rows) < step:
             return found, None
     return found, before_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseCounts:
+    """How many runs are in which phase, of the newest ones."""
+
+    phases: Mapping[str, int]  #: those that occur
+    looked_at: int  #: rows
+    is_complete: bool  #: there are no older ones
+
+
+def count_phases(
+    session: Session,
+    *,
+    phases: Sequence[str] = (),
+    workflow: str | None = None,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+    matches: Callable[[dict[str, str]], bool] | None = None,
+) -> PhaseCounts:
+    """Count the runs that `list_runs` would list, by phase; of SCAN_LIMIT rows, the newest."""
+    columns = (RUNS.c.phase,) if matches is None else (RUNS.c.phase, RUNS.c.labels)
+    statement = _newest_first(select(*columns), phases, workflow, created_after, created_before)
+    rows = session.execute(statement.limit(SCAN_LIMIT + 1)).all()
+    looked_at = rows[:SCAN_LIMIT]
+    return PhaseCounts(
+        phases=Counter(row.phase for row in looked_at if matches is None or matches(row.labels)),
+        looked_at=len(looked_at),
+        is_complete=len(rows) == len(looked_at),
+    )
 
 
 def _plain_rows(session: Session, statement: Select[Any]) -> Sequence[Any]:
@@ -315,9 +358,20 @@ def list_pod_events(session: Session, run_id: str) -> dict[str, int]:
     return counts
 
 
-def last_event_id(session: Session) -> int:
-    """The id of the newest entry of any run's history, 0 if there is none."""
-    return session.scalar(select(func.max(col(EventRow.id)))) or 0
+def id_before_last_events(session: Session, run_id: str | None, count: int) -> int:
+    """The id behind which the last so many entries come, of one run's history or of all; 0: behind it is everything."""
+    statement = select(EVENTS.c.id)
+    if run_id is not None:
+        statement = statement.where(EVENTS.c.run_id == run_id)
+    return session.scalar(statement.order_by(EVENTS.c.id.desc()).offset(count).limit(1)) or 0
+
+
+def list_event_runs(session: Session, before_id: int | None, limit: int) -> Sequence[tuple[int, str]]:
+    """The newest entries of all histories before an id, the newest first: their ids, and their runs'."""
+    statement = select(EVENTS.c.id, EVENTS.c.run_id)
+    if before_id is not None:
+        statement = statement.where(EVENTS.c.id < before_id)
+    return [(row.id, row.run_id) for row in session.execute(statement.order_by(EVENTS.c.id.desc()).limit(limit))]
 
 
 def list_runs_by_id(session: Session, run_ids: Sequence[str]) -> Sequence[RunRow]:

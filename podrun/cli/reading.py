@@ -108,6 +108,9 @@ async def _print_bytes(
 def events(
     run: RunArgument,
     follow: FollowOption = False,
+    tail: Annotated[
+        int | None, typer.Option("--tail", min=0, metavar="ENTRIES", help="Only this many entries from the end.")
+    ] = None,
     timeout: TimeoutOption = None,
     server: ServerOption = None,
     output: OutputOption = OutputFormat.TEXT,
@@ -117,7 +120,7 @@ def events(
 
     async def work(client: AsyncClient) -> int:
         code = Code.SUCCEEDED
-        async with aclosing(client.events(run, follow=follow)) as history:
+        async with aclosing(client.events(run, follow=follow, tail=tail)) as history:
             async for event in history:
                 if event.get("type") == "end":
                     code = code_of(event.get("phase"))

@@ -20,15 +20,15 @@ from tests.conftest import kubectl, missing_component
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "podrun:0.1.0"
-BUILD_SECONDS = 400
+BUILD_SECONDS = 800
 ROLLOUT = "--timeout=150s"
 SERVER = "app.kubernetes.io/component=server"
 
 
-def build(name: str, context: Path, base: str | None) -> None:
-    """Build an image and give it to the cluster."""
-    arguments = ["--build-arg", f"BASE={base}"] if base else []
-    command = [*shlex.split(os.environ["IMAGE_BUILDER"]), name, str(context), *arguments]
+def build(name: str, context: Path, **arguments: str | None) -> None:
+    """Build an image, with those of the arguments that are given, and give it to the cluster."""
+    given = [part for key, value in arguments.items() if value for part in ("--build-arg", f"{key}={value}")]
+    command = [*shlex.split(os.environ["IMAGE_BUILDER"]), name, str(context), *given]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=BUILD_SECONDS)
     assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
 
@@ -38,7 +38,7 @@ def image() -> str:
     """podrun's own image, in the cluster."""
     if reason := missing_component("deploy"):
         pytest.skip(reason)
-    build(IMAGE, ROOT, os.environ.get("BASE_IMAGE"))
+    build(IMAGE, ROOT, BASE=os.environ.get("BASE_IMAGE"), NODE_IMAGE=os.environ.get("NODE_IMAGE"))
     return IMAGE
 
 
@@ -46,7 +46,7 @@ def image() -> str:
 def postgres_image() -> None:
     """The image postgres:17: built where POSTGRES_BASE says from what, otherwise the cluster pulls it."""
     if base := os.environ.get("POSTGRES_BASE"):
-        build("postgres:17", ROOT / "tests/deploy/postgres", base)
+        build("postgres:17", ROOT / "tests/deploy/postgres", BASE=base)
 
 
 @dataclass(frozen=True, kw_only=True)

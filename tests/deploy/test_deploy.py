@@ -18,7 +18,7 @@ from scripts.demo import differences
 from tests.conftest import kubectl
 from tests.deploy.conftest import ROOT, Deployed, wait_until_finished
 
-pytestmark = [pytest.mark.deploy, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.deploy, pytest.mark.timeout(1000)]
 
 LINES = 60
 TALK = f"import time\nfor number in range({LINES}):\n    print('line', number, flush=True)\n    time.sleep(0.3)\n"
@@ -95,6 +95,21 @@ def test_deploy__token__is_required(on_sqlite: Deployed) -> None:
         assert client.get("/readyz", headers={"Authorization": ""}).status_code == httpx.codes.OK
         assert client.get("/api/v1/runs", headers={"Authorization": ""}).status_code == httpx.codes.UNAUTHORIZED
         assert client.get("/api/v1/runs", headers={"Host": "evil.example"}).status_code == httpx.codes.MISDIRECTED_REQUEST
+
+
+def test_deploy__page__is_served_without_a_token(on_sqlite: Deployed) -> None:
+    with on_sqlite.client() as client:
+        index = client.get("/", headers={"Authorization": "", "Accept-Encoding": "br"})
+        assert index.status_code == httpx.codes.OK, index.text
+        assert index.headers["content-encoding"] == "br"
+        assert "script-src 'self'" in index.headers["content-security-policy"]
+        index = client.get("/runs/any", headers={"Authorization": "", "Accept-Encoding": ""})
+        assets = re.findall(r'(?:src|href)="(/assets/[^"]+)"', index.text)
+        assert {asset.rpartition(".")[2] for asset in assets} >= {"js", "css"}, index.text
+        for asset in assets:
+            answer = client.get(asset, headers={"Authorization": ""})
+            assert answer.status_code == httpx.codes.OK, asset
+            assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
 
 
 def test_deploy__pod_of_podrun_deleted_on_sqlite__run_goes_on(on_sqlite: Deployed) -> None:

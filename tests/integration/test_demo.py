@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.api.page import NOT_BUILT, is_built
 from scripts.demo import differences
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +35,9 @@ def test_demo__local_pods__outcome_is_the_expected_one() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "[passing-task] hello world" in done.stdout
     assert re.search(r'failing-task +Failed \(StartError\): .*"Python": executable file not found', done.stdout)
+    assert "/runs/" not in done.stdout, "there is no page any more"
+    assert ("with KEEP=1" in done.stdout) is is_built()
+    assert (NOT_BUILT in done.stdout) is not is_built()
 
 
 @pytest.mark.cluster
@@ -50,6 +54,11 @@ def test_demo__keep__leaves_the_service_up() -> None:
     assert found
     try:
         assert httpx.get(f"{found[1]}/readyz", timeout=10).is_success
+        page = re.search(rf"the run's page: ({found[1]}/runs/\S+)$", done.stdout, re.MULTILINE)
+        assert bool(page) is is_built()
+        assert (Path(found[2]) / "service.log").read_text().count(NOT_BUILT) == (not is_built())
+        if page:
+            assert "<!doctype html>" in httpx.get(page[1], timeout=10).text
     finally:
         os.kill(int(found[3]), signal.SIGTERM)
         wait_until_gone(int(found[3]))

@@ -212,7 +212,7 @@ async def test_pod__has_all_that_the_task_says(api: Api, cluster_service: Servic
 
 
 async def test_pod__without_a_service_account__gets_no_token(api: Api) -> None:
-    run_id = await api.submit(workflow(shell("bare", "ls /var/run/secrets/kubernetes.io || echo none")))
+    run_id = await api.submit(workflow(shell("bare", "ls /var/run/secrets/kubernetes.io 2>&1 || echo none")))
     assert (await api.finished(run_id))["phase"] == "Succeeded"
     assert (await api.log(run_id, "bare")).splitlines()[-1] == b"none"
 

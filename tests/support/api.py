@@ -252,8 +252,13 @@ def _is_settled(task: Json) -> bool:
 
 
 @asynccontextmanager
-async def api_of(url: str) -> AsyncIterator[Api]:
-    """The API of the service at that address."""
-    limits = httpx.Limits(max_connections=200)
-    async with httpx.AsyncClient(base_url=url + PREFIX, timeout=70, limits=limits, trust_env=False) as http:
+async def api_of(url: str, headers: dict[str, str] | None = None) -> AsyncIterator[Api]:
+    """The API of the service at that address; `headers` go with each request."""
+    # Connections are given up before the service gives them up, after 5 s: a request on one that it closes just now fails.
+    limits = httpx.Limits(max_connections=200, keepalive_expiry=2)
+    made = httpx.AsyncClient(
+        base_url=url + PREFIX, headers=headers, timeout=70, limits=limits, trust_env=False,
+        verify=False,  # there is no TLS, and to read the certificates takes longer than most tests' calls
+    )  # fmt: skip
+    async with made as http:
         yield Api(url, http)

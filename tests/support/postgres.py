@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.ports import free_port
+
 #: Where Debian puts the programs, which are not on PATH there.
 DEBIAN_FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 START_SECONDS = 30.0
@@ -34,12 +36,6 @@ def _unprivileged_user() -> str | None:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}
     return "postgres" if "postgres" in names else "nobody"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +61,7 @@ class PostgresServer:
             if user:
                 shutil.chown(folder, user)
             _run_initdb(programs, folder / "data", user)
-            port = _free_port()
+            port = free_port()
             process = _start(programs, folder, port, user)
             try:
                 _wait_until_ready(process, port, folder / "log")

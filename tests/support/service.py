@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,17 +13,12 @@ from pathlib import Path
 
 import httpx
 
+from tests.support.ports import free_port
+
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 #: What a healthy service never writes. What it says when it is killed at the wrong moment is no fault of it.
 _FAULTS = re.compile(r"level=(error|critical)|Traceback|never retrieved|was destroyed but it is pending")
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class ServiceProcess:
@@ -56,6 +50,8 @@ class ServiceProcess:
         }
         for name, value in (given | (settings or {})).items():
             self._environment[f"PODRUN_{name}"] = value
+        token = (settings or {}).get("TOKEN")
+        self.headers = {"Authorization": f"Bearer {token}"} if token else {}  #: what its API wants
         self.url = f"http://127.0.0.1:{given['PORT']}"  #: the same for all its processes
         self._process: subprocess.Popen[bytes] | None = None
         self._said: list[Path] = []
@@ -99,7 +95,8 @@ class ServiceProcess:
     def is_ready(self) -> bool:
         """Whether it takes runs."""
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).is_success
+            # Without certificates, which there is no use for: to read them anew each time would keep a core busy.
+            return httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False, verify=False).is_success
         except httpx.TransportError:
             return False
 
@@ -131,7 +128,7 @@ class ServiceProcess:
 
     def _cancel_all(self) -> None:
         deadline = time.monotonic() + 30
-        with httpx.Client(base_url=f"{self.url}/api/v1", timeout=30, trust_env=False) as client:
+        with httpx.Client(base_url=f"{self.url}/api/v1", headers=self.headers, timeout=30, trust_env=False) as client:
             while time.monotonic() < deadline:
                 items = client.get("/runs", params={"limit": 1000}).json()["items"]
                 open_runs = [run["id"] for run in items if not run["is_finished"]]

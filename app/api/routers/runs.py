@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from app.api.answers import documented, json_answer, json_body, page_answer
 from app.api.requests import Cursor, Limit, RunId, matches_etag, read_json_body
-from app.api.schemas import Run, RunList
+from app.api.schemas import Run, RunCounts, RunList
 from app.api.services import Context, ContextDep
 from app.domain.kubernetes.label_selector import parse_label_selector
 from app.domain.phases import RunPhase
@@ -113,6 +113,12 @@ async def list_runs(
     """Newest first. A page may be short, even empty, while `next_cursor` is not null: go on until it is."""
     page = await context.services.runs.list(wanted, cursor=cursor, limit=limit)
     return page_answer(request, page.items, page.next_cursor)
+
+
+@router.get("/runs/counts", summary="Count runs by phase", responses=documented(RunCounts, 422))
+async def count_runs(context: ContextDep, wanted: WantedRuns) -> Response:
+    """How many of the runs that the list would have are in which phase: of the newest 5,000."""
+    return json_answer(await context.services.runs.count(wanted))
 
 
 @router.get(

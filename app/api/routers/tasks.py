@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from app.api.answers import documented, json_answer, json_body, page_answer
 from app.api.requests import Cursor, Limit, RunId, TaskName, read_json_body
-from app.api.schemas import Run, TaskList, TaskRun
+from app.api.schemas import Run, TaskDetail, TaskList
 from app.api.services import Context, ContextDep
 from app.domain.phases import Phase
 from app.runs.actions import read_comment
@@ -42,9 +42,9 @@ async def list_tasks(
     return page_answer(request, page.items, page.next_cursor)
 
 
-@router.get("/runs/{run_id}/tasks/{task}", summary="Get a task", responses=documented(TaskRun, 404))
+@router.get("/runs/{run_id}/tasks/{task}", summary="Get a task", responses=documented(TaskDetail, 404))
 async def get_task(context: ContextDep, run_id: RunId, task: TaskName) -> Response:
-    """A task of a run, with its attempts."""
+    """A task of a run, with its attempts and the names of its containers."""
     return json_answer(await context.services.runs.get_task(run_id, task))
 
 

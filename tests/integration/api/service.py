@@ -200,9 +200,13 @@ async def running(
     checks: Mapping[str, Check] | None = None,
     reader: Reader | None = None,
     database_url: str | None = None,
+    page_folder: Path | None = None,
     **settings: Any,
 ) -> AsyncIterator[Service]:
-    """A service that runs as long as the block; stopped as a real one is: first `stopping`, then the server."""
+    """A service that runs as long as the block; stopped as a real one is: first `stopping`, then the server.
+
+    Without `page_folder` its page is not built, whatever there is in the source tree.
+    """
     stopping, broker = asyncio.Event(), Broker()
     made = Settings(**settings)
     url = database_url or f"sqlite+aiosqlite:///{folder}/podrun.db"
@@ -217,7 +221,8 @@ async def running(
             async def services() -> AsyncIterator[Services]:
                 yield _services(database, writer, broker, logs, log_store, admission, checks or {})
 
-            async with _serving(create_api(made, services, stopping), stopping) as address:
+            app = create_api(made, services, stopping, page_folder=page_folder or folder / "page")
+            async with _serving(app, stopping) as address:
                 token = {"Authorization": f"Bearer {made.token.get_secret_value()}"} if made.token else {}
                 async with httpx.AsyncClient(base_url=address + API, headers=token, timeout=30, trust_env=False) as http:
                     yield Service(

@@ -262,8 +262,16 @@ def _add_lists(app: FastAPI, fake: FakeService) -> None:
         return JSONResponse({"items": tasks, "next_cursor": None})
 
     @app.get(API + "/runs/{run_id}/events")
-    async def events(run_id: str) -> Response:
-        return JSONResponse({"items": fake.events[run_id], "next_cursor": None})
+    async def events(run_id: str, cursor: str | None = None, tail: int | None = None) -> Response:
+        items = _events(fake, run_id, cursor, tail)
+        more = items[1]["cursor"] if len(items) > 2 else None  # pages of two
+        return JSONResponse({"items": items[:2] if more else items, "next_cursor": more})
+
+
+def _events(fake: FakeService, run_id: str, cursor: str | None, tail: int | None) -> list[dict[str, Any]]:
+    assert cursor is None or tail is None, "the service refuses both"
+    events = [event for event in fake.events[run_id] if cursor is None or event["cursor"] > cursor]
+    return events if tail is None else events[max(0, len(events) - tail) :]
 
 
 def _lines(fake: FakeService, run_id: str, task: str | None, cursor: str | None, tail: str | None) -> list[dict[str, Any]]:
@@ -300,8 +308,8 @@ def _add_streams(app: FastAPI, fake: FakeService) -> None:
         await _stream(fake, websocket, run_id, frames)
 
     @app.websocket(API + "/runs/{run_id}/events")
-    async def follow_events(websocket: WebSocket, run_id: str, cursor: str | None = None) -> None:
-        events = [event for event in fake.events[run_id] if cursor is None or event["cursor"] > cursor]
+    async def follow_events(websocket: WebSocket, run_id: str, cursor: str | None = None, tail: int | None = None) -> None:
+        events = _events(fake, run_id, cursor, tail)
         frames = [{"type": "event", "cursor": event["cursor"], "event": event} for event in events]
         await _stream(fake, websocket, run_id, frames)
 

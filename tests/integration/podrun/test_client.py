@@ -299,6 +299,18 @@ async def test_events__cut__all_once(fake: FakeService, follow: bool) -> None:
     assert (found[-1]["type"] == "end") is follow
 
 
+@pytest.mark.parametrize("follow", [False, True])
+async def test_events__tail__begins_there_and_goes_on_by_cursor(fake: FakeService, follow: bool) -> None:
+    fake.add_run("r")
+    fake.events["r"] = [{"cursor": f"{number}", "type": "TaskPhase", "task": "a"} for number in range(9)]
+    fake.cuts = [(2, 1012)] if follow else []
+    async with client(fake) as podrun:
+        found = [event async for event in podrun.events("r", follow=follow, tail=5)]
+        none = [event async for event in podrun.events("r", tail=0)]
+    assert [event["cursor"] for event in found if event["type"] == "TaskPhase"] == list("45678")
+    assert none == []
+
+
 def test_client__same_methods__without_asyncio(fake: FakeService) -> None:
     with Client(fake.url, patience=SHORT) as podrun:
         run_id = podrun.submit(WORKFLOW)["id"]

@@ -44,8 +44,9 @@ async def serve():
         pod = await bench.run("echo ready; while [ ! -e ../go ]; do sleep 0.02; done; " + script)
         await bench.follow_until(pod.ref, b"ready\\n")
         folder = root / "pods" / "default" / pod.name
-        (folder / "go").touch()
+        (folder / "no-go").touch()
         fill()
+        (folder / "no-go").rename(folder / "go")
         await asyncio.sleep(1)
         during = bench.backend.find_pod("default", pod.name)
         assert during.phase == "Running", during

@@ -2,9 +2,22 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from app.domain.events import EventType, RunEvent
 from app.storage.database import Database
 from app.storage.idempotency import INSERT_KEY, KEPT_FOR, find_key, forget_keys
-from app.storage.runs import delete_run, find_document, find_run, list_runs, list_tasks, load_run
+from app.storage.runs import (
+    SCAN_LIMIT,
+    count_phases,
+    delete_run,
+    find_document,
+    find_run,
+    id_before_last_events,
+    insert_events,
+    list_event_runs,
+    list_runs,
+    list_tasks,
+    load_run,
+)
 from app.storage.writer import Change, Writer
 from tests.integration.storage.rows import NOW, new_run, run_row
 
@@ -73,6 +86,49 @@ async def test_list_runs__few_of_many_match__short_page_with_a_cursor(database: 
     assert (found, cursor) == ([], run_id(201))
     found, cursor = await _numbers(database, matches=lambda labels: not labels, limit=500, before_id=cursor)
     assert (len(found), found[0], cursor) == (200, 200, None)
+
+
+async def test_count_phases__filters_and_labels__as_the_list_has_them(database: Database, writer: Writer) -> None:
+    await writer.commit(new_run(1, phase="Failed", workflow="x", labels={"team": "a"}))
+    await writer.commit(new_run(2, phase="Failed", workflow="y", labels={"team": "b"}))
+    await writer.commit(new_run(3, phase="Running", workflow="x", labels={"team": "a"}))
+
+    async def counts(**filters) -> tuple[dict[str, int], int, bool]:
+        found = await database.read(lambda session: count_phases(session, **filters))
+        return dict(found.phases), found.looked_at, found.is_complete
+
+    assert await counts() == ({"Failed": 2, "Running": 1}, 3, True)
+    assert await counts(workflow="x", phases=["Failed"]) == ({"Failed": 1}, 1, True)
+    assert await counts(matches=lambda labels: labels.get("team") == "b") == ({"Failed": 1}, 3, True)
+    assert await counts(created_after=NOW + timedelta(seconds=2)) == ({"Running": 1}, 1, True)
+    assert await counts(created_before=NOW) == ({}, 0, True)
+
+
+async def test_count_phases__more_than_are_looked_at__says_so(database: Database) -> None:
+    for start, count in ((1, 2500), (2501, 2500), (5001, 1)):
+        rows = [run_row(number, phase="Failed" if number < 3 else "Pending") for number in range(start, start + count)]
+        await database.write(lambda connection, rows=rows: connection.execute(new_run(1).rows[0][0], rows))
+        found = await database.read(count_phases)
+        newest = start + count - 1
+        assert (found.looked_at, found.is_complete) == (min(newest, SCAN_LIMIT), newest <= SCAN_LIMIT)
+    assert dict(found.phases) == {"Pending": 4999, "Failed": 1}
+
+
+async def test_id_before_last_events__of_one_run_and_of_all(database: Database, writer: Writer) -> None:
+    for number in (1, 2):
+        await writer.commit(new_run(number))
+    for number in (1, 2, 1, 2, 1):
+        await writer.commit(Change(rows=insert_events([RunEvent(run_id=run_id(number), time=NOW, type=EventType.RUN)])))
+
+    async def before(number: int | None, count: int) -> int:
+        run = None if number is None else run_id(number)
+        return await database.read(lambda session: id_before_last_events(session, run, count))
+
+    assert [await before(None, count) for count in (0, 1, 4, 5, 100)] == [5, 4, 1, 0, 0]
+    assert [await before(1, count) for count in (0, 1, 2, 3, 4)] == [5, 3, 1, 0, 0]
+    assert [await before(2, count) for count in (0, 1, 2)] == [4, 2, 0]
+    entries = await database.read(lambda session: list_event_runs(session, 4, 2))
+    assert entries == [(3, run_id(1)), (2, run_id(2))]
 
 
 async def test_list_tasks__document_order_and_pages(database: Database, writer: Writer) -> None:

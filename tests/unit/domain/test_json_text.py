@@ -49,7 +49,7 @@ def test_check_depth__as_deep_as_is_allowed__passes(text: bytes) -> None:
     "text", [b'"\\"' * 2_000_000, b"[" * 4_000_000, b'["' * 2_000_000, b"\\" * 4_000_000, b"[]" * 2_000_000]
 )
 def test_parse_json__made_to_be_slow__is_not(text: bytes) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises(MalformedDocument):
         parse_json(text)
-    assert time.perf_counter() - begun < 3.0
+    assert time.process_time() - begun < 3.0

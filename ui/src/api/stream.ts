@@ -11,7 +11,7 @@ import { currentToken } from './session';
 const PROTOCOL = 'podrun.v1';
 const TOKEN_PROTOCOL = 'base64url.bearer.podrun.dev.';
 const FIRST_DELAY_MS = 250;
-const LONGEST_DELAY_MS = 10_000;
+const LONGEST_DELAY_MS = 5_000;
 /** The service says something every 15 s: a connection that is silent for longer is dead. */
 const SILENCE_MS = 40_000;
 

@@ -1,12 +1,13 @@
 import { useQuery } from '@tanstack/react-query';
-import { useEffect } from 'react';
-import { NavLink, Outlet, useLocation } from 'react-router';
+import { Suspense, useEffect } from 'react';
+import { Link, NavLink, Outlet, useLocation } from 'react-router';
 import { api, dataOf } from '@/api/client';
 import { useConnection } from '@/api/connection';
 import { keys } from '@/api/query';
 import { signOut, useSession } from '@/api/session';
 import { chooseTheme, useTheme } from '@/model/theme';
 import styles from './Layout.module.css';
+import { PageBoundary } from './PageBoundary';
 import { SignIn } from './SignIn';
 
 /** What stands around every page: navigation, theme, and what is wrong with the connection. */
@@ -23,7 +24,8 @@ function Frame({ hasToken }: { hasToken: boolean }) {
     queryFn: () => dataOf(api.GET('/api/v1/info')),
     staleTime: Number.POSITIVE_INFINITY,
   });
-  useFocusOnNavigation();
+  const { pathname } = useLocation();
+  useFocusOnNavigation(pathname);
   const other = theme === 'dark' ? 'light' : 'dark';
   return (
     <>
@@ -31,9 +33,9 @@ function Frame({ hasToken }: { hasToken: boolean }) {
         Skip to the content
       </a>
       <header className={styles.header}>
-        <NavLink to="/runs" className={styles.brand}>
+        <Link to="/runs" className={styles.brand}>
           podrun
-        </NavLink>
+        </Link>
         <nav aria-label="Pages" className={styles.nav}>
           <NavLink to="/runs">Runs</NavLink>
           <NavLink to="/workflows">Workflows</NavLink>
@@ -54,15 +56,18 @@ function Frame({ hasToken }: { hasToken: boolean }) {
         </div>
       )}
       <main id="content" tabIndex={-1} className={styles.main}>
-        <Outlet />
+        <PageBoundary path={pathname}>
+          <Suspense fallback={<p role="status">Loading…</p>}>
+            <Outlet />
+          </Suspense>
+        </PageBoundary>
       </main>
     </>
   );
 }
 
 /** Another page's content begins where the focus is: else a screen reader stays at the link that was left. */
-function useFocusOnNavigation(): void {
-  const { pathname } = useLocation();
+function useFocusOnNavigation(pathname: string): void {
   // biome-ignore lint/correctness/useExhaustiveDependencies: the path is what it waits for
   useEffect(() => {
     if (document.activeElement !== document.body) document.getElementById('content')?.focus({ preventScroll: true });

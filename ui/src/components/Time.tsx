@@ -1,13 +1,13 @@
-import { useNow } from '@/model/now';
+import { useNow, useTextAtNow } from '@/model/now';
 import { durationText, elapsed, localText, relativeText } from '@/model/times';
 
 /** A time, as distance from now; the exact one in its title. Null: a dash. */
 export function RelativeTime({ time }: { time: string | null }) {
-  const now = useNow();
-  if (time === null) return <span aria-hidden="true">–</span>;
+  const text = useTextAtNow((now) => (time === null ? '–' : relativeText(time, now)));
+  if (time === null) return <span aria-hidden="true">{text}</span>;
   return (
     <time dateTime={time} title={localText(time)}>
-      {relativeText(time, now)}
+      {text}
     </time>
   );
 }

@@ -14,5 +14,5 @@ test('curlCommand: the token is named, not shown', () => {
 
 test('podrunCommand: the default server is left out', () => {
   expect(podrunCommand('http://127.0.0.1:8080', 'get', 'abc')).toBe('podrun get abc');
-  expect(podrunCommand('https://runs.example', 'logs', 'abc', 'a')).toBe('podrun --server https://runs.example logs abc a');
+  expect(podrunCommand('https://runs.example', 'logs', 'abc', 'a')).toBe('podrun logs abc a --server https://runs.example');
 });

@@ -29,5 +29,5 @@ export function curlCommand(origin: string, call: Call, hasToken: boolean): stri
 /** A `podrun` command, with the server where it is not the default one. */
 export function podrunCommand(origin: string, ...args: readonly string[]): string {
   const server = origin === 'http://127.0.0.1:8080' ? [] : ['--server', origin];
-  return ['podrun', ...server, ...args].map(shellWord).join(' ');
+  return ['podrun', ...args, ...server].map(shellWord).join(' ');
 }

@@ -8,10 +8,13 @@ const listeners = new Set<() => void>();
 
 function subscribe(listener: () => void): () => void {
   listeners.add(listener);
-  timer ??= window.setInterval(() => {
-    now = Date.now();
-    for (const each of listeners) each();
-  }, TICK_MS);
+  if (timer === undefined) {
+    now = Date.now(); // it may have stood still for long
+    timer = window.setInterval(() => {
+      now = Date.now();
+      for (const each of listeners) each();
+    }, TICK_MS);
+  }
   return () => {
     listeners.delete(listener);
     if (listeners.size === 0) {
@@ -26,4 +29,9 @@ const never = () => () => undefined;
 /** Milliseconds since 1970, anew each second while `isTicking`. */
 export function useNow(isTicking = true): number {
   return useSyncExternalStore(isTicking ? subscribe : never, () => now);
+}
+
+/** What `textAt` makes of the time, anew each second: the component renders again only when it is another text. */
+export function useTextAtNow(textAt: (now: number) => string): string {
+  return useSyncExternalStore(subscribe, () => textAt(now));
 }

@@ -1,0 +1,21 @@
+/** The elements around the rows: a region that is scrolled by keyboard too, and as wide as the longest line. */
+import type { Components, ListProps, ScrollerProps } from 'react-virtuoso';
+import type { LogListProps } from './LogList';
+import styles from './LogList.module.css';
+
+export type ListContext = Omit<LogListProps, 'ref'>;
+
+function Region({ context, children, ...rest }: ScrollerProps & { context: ListContext }) {
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keyboard
+    <section {...rest} tabIndex={0} aria-label={context.label}>
+      {children}
+    </section>
+  );
+}
+
+function List({ context: _context, ...rest }: ListProps & { context: ListContext }) {
+  return <div {...rest} className={styles.lines} />;
+}
+
+export const LIST_PARTS: Components<unknown, ListContext> = { Scroller: Region, List };

@@ -1,0 +1,10 @@
+import { useCallback, useLayoutEffect, useRef } from 'react';
+
+/** The same function at every render, that does what the last one says: rows that got it need not render again. */
+export function useStable<Args extends unknown[]>(act: (...args: Args) => void): (...args: Args) => void {
+  const last = useRef(act);
+  useLayoutEffect(() => {
+    last.current = act;
+  });
+  return useCallback((...args: Args) => last.current(...args), []);
+}

@@ -61,6 +61,9 @@ if TYPE_CHECKING:
 
 #: Streams that do not end by themselves when told to stop are cut after this.
 SHUTDOWN_SECONDS = 5
+#: An idle connection is kept for longer than clients and proxies in front keep theirs (5 to 60 s): were it closed here first,
+#: a request just sent on it would fail, and a POST may not be sent again.
+KEEP_ALIVE_SECONDS = 75
 #: Long lists of small objects live long here; the default of 700 would walk them all the time. Each walk holds the event loop:
 #: 10,000 new objects take 2 ms, the 40,000 of the next generation 10 to 15 ms, all there are 0.3 ms for every thousand.
 GC_THRESHOLD = (10_000, 3, 600)
@@ -248,6 +251,7 @@ def _make_server(settings: Settings, services: Services, *, catch_signals: bool)
         server_header=False,
         lifespan="on",
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
     return _Server(config, stopping, catch_signals=catch_signals)
 

@@ -62,11 +62,11 @@ async def refusals_of(namespace: str, tasks: Sequence[Keys]) -> list[str]:
     slots = asyncio.Semaphore(AT_A_TIME)
 
     async def ask(keys: Keys) -> str:
-        try:
-            manifest = manifest_of(keys, namespace)
-        except (TypeError, ValueError, KeyError, AttributeError):
-            return UNMADE
-        async with slots:
+        async with slots:  # what makes the pods too: all of them at once would use up the time of the first calls
+            try:
+                manifest = manifest_of(keys, namespace)
+            except (TypeError, ValueError, KeyError, AttributeError):
+                return UNMADE
             return await refusal_of(client, manifest)
 
     async with ApiClient(await load_cluster()) as client, asyncio.TaskGroup() as group:

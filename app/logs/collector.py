@@ -27,7 +27,7 @@ from app.domain.pods import PodRef
 from app.logs.errors import LogStoreUnavailable
 from app.logs.lines import LineParser, Stretch, line_offset
 from app.logs.port import LogSource, LogWriter
-from app.logs.resume import FLOWING_SECONDS, LOST_FILE_NANOS, MAX_BACK_SECONDS, SECOND, Lag, Skipper, StoredEnd
+from app.logs.resume import FLOWING_SECONDS, LAST_LINES, LOST_FILE_NANOS, MAX_BACK_SECONDS, SECOND, Lag, Skipper, StoredEnd
 from app.logs.store import LogStore
 from app.logs.tail import LogTail
 
@@ -312,12 +312,18 @@ async def restore_end(end: StoredEnd, summary: LogSummary, writer: LogWriter, st
 
 
 def _count_back(stored: list[StoredBlock]) -> int:
-    """How many blocks hold the lines of the last seconds, and the beginning of the last line."""
+    """How many blocks hold every line that may come again (see `StoredEnd.since`), and the beginning of the last line.
+
+    A log is opened again from seconds before the first of its last lines, which span long where it says little.
+    """
     lines = 0
+    first_time: int | None = None  # no later than that of the first of the last lines
     for number, row in enumerate(stored, start=1):
-        lines += row.lines
-        if lines and row.last_time < stored[0].last_time - _LAST_SECONDS_NANOS:
+        if first_time is None and lines >= LAST_LINES:
+            first_time = row.last_time
+        if first_time is not None and row.last_time < first_time - _LAST_SECONDS_NANOS:
             return number
+        lines += row.lines
     return len(stored)
 
 

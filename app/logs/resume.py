@@ -38,7 +38,8 @@ FAR_BEHIND_NANOS = 5 * SECOND
 FLOWING_SECONDS = 2.0
 #: Clocks that differ by more are not believed: an old log that is read late would look like a clock that is late.
 _MAX_SKEW_NANOS = 10 * SECOND
-_LAST_LINES = 16
+#: The first of so many last lines is where a stream is opened again, and seconds before: stamps are not quite in order.
+LAST_LINES = 16
 MAX_BACK_SECONDS = 3
 _KEPT_NANOS = (MAX_BACK_SECONDS + 3) * SECOND
 _MIN_KEPT = 1024
@@ -76,7 +77,7 @@ class StoredEnd:
         """The second (since 1970) from which to open the log again, `MAX_BACK_SECONDS` earlier at most; None: its start."""
         if not self._times:
             return None
-        return (min(self._times[-_LAST_LINES:]) - SECOND) // SECOND - back_seconds
+        return (min(self._times[-LAST_LINES:]) - SECOND) // SECOND - back_seconds
 
     def skipper(self, back_seconds: int = 0) -> Skipper:
         """What sorts out a stream that is opened from `since`."""
@@ -86,7 +87,7 @@ class StoredEnd:
 
     def _trim(self) -> None:
         """Forget lines that `since` can't reach: they are older, and so is all before them, but for some milliseconds."""
-        oldest = min(self._largest - _KEPT_NANOS, min(self._times[-_LAST_LINES:]) - _KEPT_NANOS)
+        oldest = min(self._largest - _KEPT_NANOS, min(self._times[-LAST_LINES:]) - _KEPT_NANOS)
         low, high = 0, len(self._times) - _MIN_KEPT
         while low < high:
             middle = (low + high) // 2

@@ -10,6 +10,7 @@ from app.domain.logs import LogBlock
 from app.logs.collector import SILENT_SECONDS
 from app.logs.errors import LogStoreUnavailable
 from app.logs.lines import Stretch
+from app.logs.resume import LAST_LINES
 from app.logs.tail import MAX_BLOCK_BYTES, TAIL_ROWS, LogTail
 from tests.integration.logs.conftest import KEY, Logs, joined
 from tests.integration.logs.kubelet import SECOND, FakeKubelet
@@ -141,6 +142,18 @@ async def test_collect__restarted_after_every_line__every_byte_once(logs):
     await check(logs, kubelet)
     [summary] = await logs.rows.find_logs(KEY.run_id)
     assert len(await logs.rows.list_blocks(summary.log_id)) == 1  # the rows of all of them
+
+
+async def test_collect__restarted_where_the_last_lines_span_long__every_byte_once(logs):
+    kubelet, began = FakeKubelet(), time.time_ns() - 60 * SECOND
+    async with asyncio.TaskGroup() as group:
+        collecting = group.create_task(logs.collect(kubelet, asyncio.Event()))
+        for number in range(2 * LAST_LINES - 8):  # each in a row of its own
+            kubelet.write(b"line %d\n" % number, began + number * SECOND)
+            await logs.until_stored(len(kubelet.printed))
+        collecting.cancel()
+    await logs.collect(kubelet)
+    await check(logs, kubelet)
 
 
 async def test_collect__collected_twice__second_returns_the_sealed_one(logs):

@@ -28,23 +28,38 @@ def best_cpu_seconds(measured: Callable[[Any], object], inputs: Iterable[Any]) -
 
 
 def print_table(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A Markdown table: the first column is text, the others are numbers."""
-    print(f"\n## {title}\n")
-    print(f"| {' | '.join(head)} |")
-    print(f"|{'---|' * 1}{'---:|' * (len(head) - 1)}")
+    """Print it: the first column is text, the others are numbers."""
+    print(f"\n{_head(title, head)}")
     for row in rows:
-        print(f"| {' | '.join(str(cell) for cell in row)} |", flush=True)
+        print(_line(row), flush=True)
+
+
+def table(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """The same as text."""
+    return "\n".join([_head(title, head), *map(_line, rows), ""])
+
+
+def _head(title: str, head: Sequence[str]) -> str:
+    return f"## {title}\n\n{_line(head)}\n|---|{'---:|' * (len(head) - 1)}"
+
+
+def _line(row: Sequence[object]) -> str:
+    return f"| {' | '.join(str(cell) for cell in row)} |"
+
+
+def machine_model() -> str:
+    """What the processor calls itself."""
+    return next(
+        (line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.machine()
+    )
 
 
 def describe_machine() -> str:
     """The machine and the versions, in a sentence or two."""
-    model = next(
-        (line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.machine()
-    )
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return (
-        f"{os.cpu_count()} cores of {model}, {platform.system()} {platform.release()}, load {load}. "
+        f"{os.cpu_count()} cores of {machine_model()}, {platform.system()} {platform.release()}, load {load}. "
         f"Python {platform.python_version()}, {versions}. The least of {TIMES} times each."
     )
 

@@ -1,9 +1,10 @@
 // Beside each text file of the build its .br and .gz, which the service sends to browsers that take them.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 
-const folder = new URL('../../app/api/page_files/', import.meta.url).pathname;
+const folder = fileURLToPath(new URL('../../app/api/page_files/', import.meta.url));
 const texts = /\.(html|js|css|svg|json)$/;
 
 for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {

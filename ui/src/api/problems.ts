@@ -25,6 +25,11 @@ export class Unreachable extends Error {
   }
 }
 
+/** The service is there, and something that it needs for this alone can't be reached just now, such as the log store. */
+export class PartUnavailable extends Unreachable {
+  override readonly name = 'PartUnavailable';
+}
+
 /** The problem in an answer's body, null where it is none. */
 export async function readProblem(response: Response): Promise<Partial<Problem> | null> {
   try {

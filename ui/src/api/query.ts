@@ -1,15 +1,17 @@
 /** The cache of what was read, shared by all pages. */
 import { QueryClient } from '@tanstack/react-query';
-import { ApiProblem } from './problems';
+import { ApiProblem, Unreachable } from './problems';
 
 const LONGEST_DELAY_MS = 10_000;
+/** Of what is neither a refusal nor silence, such as an answer that was cut off: a fault that stays is told. */
+const MOST_RETRIES = 3;
 
 /** What the service refused is not asked again; what it did not answer is, until it does. */
 export function makeQueryClient(): QueryClient {
   return new QueryClient({
     defaultOptions: {
       queries: {
-        retry: (_count, error) => !(error instanceof ApiProblem),
+        retry: (count, error) => error instanceof Unreachable || (!(error instanceof ApiProblem) && count < MOST_RETRIES),
         retryDelay: (count) => Math.min(500 * 2 ** count, LONGEST_DELAY_MS),
         networkMode: 'always',
         refetchOnWindowFocus: true,

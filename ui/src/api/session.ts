@@ -4,12 +4,13 @@
  * It is never part of an address: requests carry it in a header, websockets as a subprotocol.
  */
 import { useSyncExternalStore } from 'react';
+import { keep, kept } from './kept';
 
 const KEY = 'podrun.token';
 
 type Session = { readonly token: string | null; readonly isRefused: boolean };
 
-let session: Session = { token: sessionStorage.getItem(KEY), isRefused: false };
+let session: Session = { token: kept('sessionStorage', KEY), isRefused: false };
 const listeners = new Set<() => void>();
 
 function set(next: Session): void {
@@ -22,16 +23,21 @@ export function currentToken(): string | null {
   return session.token;
 }
 
+/** The token's bytes in UTF-8, each as one character: headers take no others. */
+export function bytesOf(token: string): string {
+  return String.fromCharCode(...new TextEncoder().encode(token));
+}
+
 /** Keep the token until the tab is closed. */
 export function signIn(token: string): void {
-  sessionStorage.setItem(KEY, token);
+  keep('sessionStorage', KEY, token);
   set({ token, isRefused: false });
 }
 
-/** Forget the token. */
+/** Forget the token. The page asks for one at once: nothing that was read with it stays in sight, and no stream goes on. */
 export function signOut(): void {
-  sessionStorage.removeItem(KEY);
-  set({ token: null, isRefused: false });
+  keep('sessionStorage', KEY, null);
+  set({ token: null, isRefused: true });
 }
 
 /** The service has answered 401: the page asks for a token. A late answer to an older token changes nothing. */

@@ -6,7 +6,7 @@
  */
 import { fetchApi } from './client';
 import { ApiProblem } from './problems';
-import { currentToken } from './session';
+import { bytesOf, currentToken } from './session';
 
 const PROTOCOL = 'podrun.v1';
 const TOKEN_PROTOCOL = 'base64url.bearer.podrun.dev.';
@@ -157,7 +157,6 @@ class ReconnectingStream<Event> implements Stream {
 function protocols(): string[] {
   const token = currentToken();
   if (token === null) return [PROTOCOL];
-  const bytes = new TextEncoder().encode(token);
-  const base64 = btoa(String.fromCharCode(...bytes));
+  const base64 = btoa(bytesOf(token));
   return [PROTOCOL, TOKEN_PROTOCOL + base64.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')];
 }

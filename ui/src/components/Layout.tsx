@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
-import { Suspense, useEffect } from 'react';
+import { Suspense, useEffect, useRef } from 'react';
 import { Link, NavLink, Outlet, useLocation } from 'react-router';
 import { api, dataOf } from '@/api/client';
 import { useConnection } from '@/api/connection';
@@ -68,9 +68,14 @@ function Frame({ hasToken }: { hasToken: boolean }) {
 
 /** Another page's content begins where the focus is: else a screen reader stays at the link that was left. */
 function useFocusOnNavigation(pathname: string): void {
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the path is what it waits for
+  const shown = useRef(pathname);
   useEffect(() => {
-    if (document.activeElement !== document.body) document.getElementById('content')?.focus({ preventScroll: true });
+    const before = shown.current;
+    shown.current = pathname;
+    // The start page leads on to the runs by itself.
+    if (before === pathname || before === '/') return;
+    // Also where the link that was followed is gone already, and the focus with it.
+    document.getElementById('content')?.focus({ preventScroll: true });
     window.scrollTo(0, 0);
   }, [pathname]);
 }

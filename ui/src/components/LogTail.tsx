@@ -22,8 +22,11 @@ export function LogTail({ runId, task, lines = LINES }: { runId: string; task: T
 }
 
 /** The page of a task's log. */
-export function logPath(runId: string, task: string, attempt: number | null = null): string {
-  const query = attempt === null ? '' : `?attempt=${attempt}`;
+export function logPath(runId: string, task: string, attempt: number | null = null, container = 'main'): string {
+  const search = new URLSearchParams();
+  if (attempt !== null) search.set('attempt', String(attempt));
+  if (container !== 'main') search.set('container', container);
+  const query = search.size === 0 ? '' : `?${search}`;
   return `/runs/${encodeURIComponent(runId)}/tasks/${encodeURIComponent(task)}/logs${query}`;
 }
 
@@ -36,8 +39,9 @@ function SealedTail(place: Place) {
     queryFn: () => readTail(place),
     staleTime: Number.POSITIVE_INFINITY,
   });
-  if (tail.isPending) return <Lines place={place} lines={NONE} said="Reading the log…" />;
-  if (tail.isError) return <Lines place={place} lines={NONE} said={sentenceOf(tail.error)} />;
+  if (tail.failureReason !== null && tail.data === undefined)
+    return <Lines place={place} lines={NONE} said={sentenceOf(tail.failureReason)} />;
+  if (tail.data === undefined) return <Lines place={place} lines={NONE} said="Reading the log…" />;
   return <Lines place={place} lines={tail.data} said={tail.data.length === 0 ? 'It wrote no log.' : null} />;
 }
 
@@ -120,7 +124,7 @@ function Lines({ place, lines, said }: { place: Place; lines: readonly TailLine[
           ))}
         </div>
       )}
-      <Link to={logPath(runId, task, attempt.attempt)}>
+      <Link to={logPath(runId, task, attempt.attempt, lines.at(-1)?.container)}>
         Whole log of <bdi>{task}</bdi>, attempt {attempt.attempt}
       </Link>
     </div>

@@ -1,6 +1,7 @@
 import { useQuery } from '@tanstack/react-query';
 import { Component, type ReactNode, useEffect } from 'react';
 import { api, dataOf } from '@/api/client';
+import { keep, kept } from '@/api/kept';
 import { sentenceOf } from '@/api/problems';
 import { ErrorNotice } from './Notice';
 
@@ -50,9 +51,11 @@ function LoadWhenBack({ error }: { error: unknown }) {
   });
   const isToBeLoaded = isSuccess && NOT_FETCHED.test(sentenceOf(error));
   useEffect(() => {
-    if (!isToBeLoaded || Date.now() - Number(sessionStorage.getItem(KEY)) < SHORTEST_PAUSE_MS) return;
-    sessionStorage.setItem(KEY, String(Date.now()));
-    window.location.reload();
+    if (!isToBeLoaded || Date.now() - Number(kept('sessionStorage', KEY)) < SHORTEST_PAUSE_MS) return;
+    const now = String(Date.now());
+    keep('sessionStorage', KEY, now);
+    // Where that is forgotten, it would load again and again.
+    if (kept('sessionStorage', KEY) === now) window.location.reload();
   }, [isToBeLoaded]);
   return null;
 }

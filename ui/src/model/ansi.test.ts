@@ -53,6 +53,12 @@ describe('what is no colour', () => {
     [`x${ESC}[`, 'x'],
     [`x${ESC}[31`, 'x31'],
   ])('vanishes from %j', (raw, text) => expect(visibleText(raw)).toBe(text));
+
+  it.each(['\x9d', '\x90a', `${ESC}]`, `${ESC}[`, `${ESC}]8;;`])('holds nothing up where a line is full of %j', (beginning) => {
+    const began = performance.now();
+    parseAnsi(beginning.repeat(60_000));
+    expect(performance.now() - began).toBeLessThan(2_000);
+  });
 });
 
 describe('a line that overwrites itself', () => {

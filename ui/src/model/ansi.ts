@@ -27,7 +27,8 @@ const SPECIAL = /[\x00-\x08\x0a-\x1f\x7f-\x9f]/;
 const TOKENS = new RegExp(
   [
     '(?:\\x1b\\[|\\x9b)([0-?]{0,256})[ -/]{0,8}([@-~])',
-    '(?:\\x1b[\\]PX^_]|[\\x90\\x98\\x9d-\\x9f])[^\\x07\\x1b\\x9c]{0,4096}(?:\\x07|\\x1b\\\\|\\x9c)',
+    // Not beyond where another one begins: a line full of beginnings would be looked through from each of them.
+    '(?:\\x1b[\\]PX^_]|[\\x90\\x98\\x9d-\\x9f])[^\\x07\\x1b\\x90\\x98\\x9c-\\x9f]{0,4096}(?:\\x07|\\x1b\\\\|\\x9c)',
     '\\x1b[ -/]{0,8}[0-~]',
     '[\\x00-\\x08\\x0a-\\x1f\\x7f-\\x9f]',
   ].join('|'),

@@ -1,6 +1,6 @@
 /** A workflow's params as fields of a form: what a person typed, checked and turned into values. */
 import { ApiProblem } from '@/api/problems';
-import type { ProblemError, StoredParam } from '@/api/schema';
+import type { ProblemError } from '@/api/schema';
 
 export const PARAM_TYPES = ['string', 'number', 'integer', 'boolean', 'array', 'object'] as const;
 export type ParamType = (typeof PARAM_TYPES)[number];
@@ -24,11 +24,6 @@ export function fieldsOfDocument(document: unknown): ParamField[] {
   const params = isObject(document) ? document.params : null;
   if (!isObject(params)) return [];
   return Object.entries(params).map(([name, spec]) => (isObject(spec) ? declared(name, spec) : bare(name, spec)));
-}
-
-/** The params of a stored workflow, as the API lists them. */
-export function fieldsOfStored(params: Readonly<Record<string, StoredParam>>): ParamField[] {
-  return Object.entries(params).map(([name, param]) => ({ name, ...param }));
 }
 
 /** The values among which one is chosen; null where anything of the type may be written. */

@@ -20,7 +20,8 @@ const FEW_TASKS = 8;
 /** The next read comes not sooner than so many times what the last one took. */
 const PAUSE_FACTOR = 10;
 const LONGEST_PAUSE_MS = 15_000;
-const RETRY_MS = 1_000;
+const FIRST_RETRY_MS = 1_000;
+const LONGEST_RETRY_MS = 10_000;
 const MANY_TASKS = 1_000;
 const MANY_TASKS_FRAME_MS = 200;
 
@@ -40,6 +41,7 @@ export class RunFeed {
   private stale = nothingStale();
   private isReading = false;
   private notBefore = 0;
+  private retryMs = FIRST_RETRY_MS;
   private lastWholeMs = 0;
   private readTimer: number | undefined;
   private pollTimer: number | undefined;
@@ -143,11 +145,14 @@ export class RunFeed {
     try {
       await (isWhole ? this.readWhole() : this.readParts([...asked.tasks]));
       if (isWhole) this.lastWholeMs = performance.now() - began;
+      this.retryMs = FIRST_RETRY_MS;
       this.notBefore = performance.now() + Math.min(LONGEST_PAUSE_MS, (performance.now() - began) * PAUSE_FACTOR);
     } catch (error) {
-      this.notBefore = performance.now() + RETRY_MS;
+      // When the service is back, the stream opens, and does not wait for this.
+      this.notBefore = performance.now() + this.retryMs;
+      this.retryMs = Math.min(2 * this.retryMs, LONGEST_RETRY_MS);
       // One of the tasks is gone, or the whole run: the read of the whole tells.
-      if (isForGood(error)) this.stale.everything = !isWhole;
+      if (isForGood(error)) this.stale.everything ||= !isWhole;
       else addStale(this.stale, asked);
       if (isWhole) this.failed(error);
     } finally {
@@ -180,7 +185,7 @@ export class RunFeed {
   /** While no stream tells: has anything changed? A retry brings a run that was over to life again. */
   private async poll(): Promise<void> {
     if (this.isStopped || document.visibilityState !== 'visible') return;
-    if (this.status === 'open' || this.isReading || this.state === null) return;
+    if (this.status === 'open' || this.status === 'refused' || this.isReading || this.state === null) return;
     const headers: HeadersInit = this.etag === null ? {} : { 'If-None-Match': this.etag };
     try {
       const response = await fetchApi(`${window.location.origin}/api/v1/runs/${encodeURIComponent(this.runId)}`, { headers });

@@ -1,5 +1,6 @@
 /** Light or dark: as the system says, until the user chooses. */
 import { useSyncExternalStore } from 'react';
+import { keep, kept } from '@/api/kept';
 
 export type Theme = 'light' | 'dark';
 
@@ -7,13 +8,15 @@ const KEY = 'podrun.theme';
 const system = window.matchMedia('(prefers-color-scheme: dark)');
 const listeners = new Set<() => void>();
 
-function chosen(): Theme | null {
-  const value = localStorage.getItem(KEY);
+let chosen = keptTheme();
+
+function keptTheme(): Theme | null {
+  const value = kept('localStorage', KEY);
   return value === 'light' || value === 'dark' ? value : null;
 }
 
 function currentTheme(): Theme {
-  return chosen() ?? (system.matches ? 'dark' : 'light');
+  return chosen ?? (system.matches ? 'dark' : 'light');
 }
 
 /** Put the theme on the document; again whenever the system's changes. */
@@ -24,7 +27,8 @@ export function applyTheme(): void {
 
 /** The user's choice, kept for this browser. */
 export function chooseTheme(theme: Theme): void {
-  localStorage.setItem(KEY, theme);
+  chosen = theme;
+  keep('localStorage', KEY, theme);
   applyTheme();
 }
 

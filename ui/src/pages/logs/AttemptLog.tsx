@@ -92,7 +92,7 @@ function OneLog(props: OneLogProps) {
 type OpenLogProps = OneLogProps & { feed: LogFeed; follow: Follow; canGrow: boolean };
 
 function OpenLog({ task, number, attempt, address, follow, runId, feed, canGrow }: OpenLogProps) {
-  const { status, isKnown, refused } = useSyncExternalStore(feed.subscribe, feed.snapshot);
+  const { status, isKnown, refused, trouble } = useSyncExternalStore(feed.subscribe, feed.snapshot);
   const { container } = address.value;
   const { buffer } = feed;
   const stored = container === 'main' && attempt?.log.sealed ? attempt.log.lines : 0;
@@ -105,6 +105,7 @@ function OpenLog({ task, number, attempt, address, follow, runId, feed, canGrow 
       <LogStatus feed={feed} isLive={isLive} attempt={attempt} status={status} isKnown={isKnown} container={container} />
       <LogOptions runId={runId} task={task} number={number} attempt={attempt} address={address} isLive={isLive} />
       {refused !== null && <ErrorNotice error={refused} />}
+      {trouble !== null && <Notice tone="warning">{trouble}. Trying again…</Notice>}
       {buffer.gaps.length > 0 && (
         <Notice tone="warning">
           Lines may be missing at {counted(buffer.gaps.length, 'place')} of those read, the first before line{' '}

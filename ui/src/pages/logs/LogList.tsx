@@ -2,7 +2,7 @@ import { type CSSProperties, type ReactElement, type Ref, useImperativeHandle, u
 import { type ListRange, Virtuoso, type VirtuosoHandle } from 'react-virtuoso';
 import styles from './LogList.module.css';
 import { GapRow, LogRow } from './LogRow';
-import { LIST_PARTS, type ListContext } from './listParts';
+import { LIST_PARTS } from './listParts';
 import type { LineRange } from './logAddress';
 import type { LogFeed } from './logFeed';
 import { ROW_PX, type Rows } from './logRows';
@@ -75,7 +75,7 @@ export function LogList(props: LogListProps): ReactElement {
   );
 }
 
-function drawRow(index: number, _data: unknown, context: ListContext) {
+function drawRow(index: number, _data: unknown, context: Omit<LogListProps, 'ref'>) {
   const { rows, feed, search, current, range } = context;
   const { line, gap } = rows.at(index);
   if (gap !== null) return <GapRow gap={gap} />;

@@ -12,7 +12,7 @@ import { LogHeader } from './LogHeader';
 import { NoAttempt } from './NoAttempt';
 import { useLogAddress } from './useLogAddress';
 
-/** While the task goes on its phase is asked for this often; afterwards for a retry that someone asks for. */
+/** While the task goes on its phase is asked for this often; afterwards, or where it is gone, for a retry that someone asks for. */
 const LIVE_MS = 1_500;
 const OVER_MS = 10_000;
 
@@ -22,7 +22,8 @@ export default function LogsPage() {
   const task = useQuery({
     queryKey: keys.task(runId, name),
     queryFn: () => dataOf(api.GET('/api/v1/runs/{run_id}/tasks/{task}', { params: { path: { run_id: runId, task: name } } })),
-    refetchInterval: ({ state }) => (state.data !== undefined && isSettled(state.data) ? OVER_MS : LIVE_MS),
+    refetchInterval: ({ state: { data, error } }) =>
+      error instanceof ApiProblem || (data !== undefined && isSettled(data)) ? OVER_MS : LIVE_MS,
   });
   const run = useQuery({
     queryKey: keys.run(runId),

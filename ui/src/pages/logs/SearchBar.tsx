@@ -1,5 +1,6 @@
-import { type KeyboardEvent, useEffect, useId, useState } from 'react';
+import { type KeyboardEvent, useId } from 'react';
 import { sentenceOf } from '@/api/problems';
+import { useTyped } from '@/model/typed';
 import styles from './LogView.module.css';
 import { counted, countText } from './logAddress';
 import { type LogSearch, MOST_HITS } from './logSearch';
@@ -17,19 +18,13 @@ type Props = {
 
 /** Finds a text in the whole log: the service looks through it. */
 export function SearchBar({ text, search, current, onSearch, onStep }: Props) {
-  const [typed, setTyped] = useState(text);
+  const { typed, setTyped, tellNow } = useTyped(text, onSearch, TYPING_MS);
   const hint = useId();
-  useEffect(() => setTyped(text), [text]);
-  useEffect(() => {
-    if (typed === text) return;
-    const timer = window.setTimeout(() => onSearch(typed), TYPING_MS);
-    return () => window.clearTimeout(timer);
-  }, [typed, text, onSearch]);
   const press = (event: KeyboardEvent) => {
     if (event.key === 'Escape') setTyped('');
     if (event.key !== 'Enter') return;
     event.preventDefault();
-    if (typed !== text) onSearch(typed);
+    if (typed !== text) tellNow();
     else onStep(event.shiftKey ? -1 : 1);
   };
   const hasHits = search !== null && search.hits.length > 0;

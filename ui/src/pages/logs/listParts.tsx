@@ -1,9 +1,9 @@
 /** The elements around the rows: a region that is scrolled by keyboard too, and as wide as the longest line. */
-import type { Components, ListProps, ScrollerProps } from 'react-virtuoso';
-import type { LogListProps } from './LogList';
+import type { ListProps, ScrollerProps } from 'react-virtuoso';
 import styles from './LogList.module.css';
 
-export type ListContext = Omit<LogListProps, 'ref'>;
+/** What they need to know. `label` names the region. */
+type ListContext = { label: string };
 
 function Region({ context, children, ...rest }: ScrollerProps & { context: ListContext }) {
   return (
@@ -18,4 +18,4 @@ function List({ context: _context, ...rest }: ListProps & { context: ListContext
   return <div {...rest} className={styles.lines} />;
 }
 
-export const LIST_PARTS: Components<unknown, ListContext> = { Scroller: Region, List };
+export const LIST_PARTS = { Scroller: Region, List };

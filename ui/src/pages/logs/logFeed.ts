@@ -1,8 +1,8 @@
 /** One log, live: what the stream brings, what is asked for, and what is searched for, as one thing that a view watches. */
 import { fetchApi } from '@/api/client';
-import { ApiProblem } from '@/api/problems';
+import { ApiProblem, PartUnavailable } from '@/api/problems';
 import { openStream, type Stream, type StreamStatus } from '@/api/stream';
-import { LogBuffer } from './LogBuffer';
+import { type FetchLines, LogBuffer } from './LogBuffer';
 import { isGap, LineJoiner, type LogEntry, type LogItem, readNdjson } from './logLines';
 import { LogSearch } from './logSearch';
 
@@ -17,13 +17,15 @@ export type FeedState = Readonly<{
   isKnown: boolean;
   /** The service refuses the log for good. */
   refused: ApiProblem | null;
+  /** Why lines can't be read just now; null: they can. It is tried again. */
+  trouble: string | null;
 }>;
 
 export class LogFeed {
   readonly buffer: LogBuffer;
   search: LogSearch | null = null;
 
-  private state: FeedState = { version: 0, status: 'connecting', isKnown: false, refused: null };
+  private state: FeedState = { version: 0, status: 'connecting', isKnown: false, refused: null, trouble: null };
   private readonly listeners = new Set<() => void>();
   private stream: Stream | null = null;
   private frame: number | undefined;
@@ -34,10 +36,16 @@ export class LogFeed {
     readonly attempt: number,
     readonly container: string,
   ) {
-    const refuse = (error: unknown) => {
+    const failed = (error: unknown) => {
       if (error instanceof ApiProblem) this.set({ refused: error });
+      // That the service is away the page says; this is told here alone.
+      else if (error instanceof PartUnavailable) this.set({ trouble: error.message });
     };
-    this.buffer = new LogBuffer((...asked) => this.fetchLines(...asked), this.changed, refuse);
+    const fetched: FetchLines = async (...asked) => {
+      await this.fetchLines(...asked);
+      if (this.state.trouble !== null) this.set({ trouble: null });
+    };
+    this.buffer = new LogBuffer(fetched, this.changed, failed);
   }
 
   open(): void {

@@ -64,8 +64,9 @@ export const EventsView = memo(function EventsView({ runId, isFinished, onSelect
           <input type="checkbox" checked={isNewestFirst} onChange={({ target }) => setNewestFirst(target.checked)} />
           Newest first
         </label>
-        <span role="status" className="muted">
-          {isComplete ? `${rows.length} entries` : `Reading… ${rows.length} entries so far`}
+        {/* The count is no news: it grows with each event of a run that goes on. */}
+        <span className="muted">
+          {rows.length} entries <span role="status">{!isComplete && 'so far, reading on…'}</span>
         </span>
       </div>
       {error !== null && <ErrorNotice error={error} />}

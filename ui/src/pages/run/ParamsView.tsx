@@ -12,7 +12,9 @@ export const ParamsView = memo(function ParamsView({ params }: { params: Readonl
     <table>
       <thead>
         <tr>
-          <th scope="col">Param</th>
+          <th scope="col" className={styles.name}>
+            Param
+          </th>
           <th scope="col">Value</th>
         </tr>
       </thead>

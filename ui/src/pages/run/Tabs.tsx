@@ -18,7 +18,8 @@ export const tabId = (name: string) => `run-tab-${name}`;
 export function Tabs<Name extends string>({ label, tabs, selected, onSelect }: Props<Name>) {
   const list = useRef<HTMLDivElement>(null);
   const onKeyDown = (event: KeyboardEvent) => {
-    const at = tabs.findIndex(({ name }) => name === selected);
+    // From where the focus is: the view of the last key press may still be on its way.
+    const at = tabs.findIndex(({ name }) => tabId(name) === document.activeElement?.id);
     const steps: Record<string, number> = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 };
     const next = steps[event.key];
     const tab = next === undefined ? undefined : tabs[(next + tabs.length) % tabs.length];

@@ -12,7 +12,7 @@ import { ApprovalForm } from './Approvals';
 import { AttemptList } from './AttemptList';
 import { retryRun, useAction } from './runActions';
 import styles from './TaskPanel.module.css';
-import { GroupOrGone, Upstream } from './TaskPanelParts';
+import { GroupOrGone, Json, Upstream } from './TaskPanelParts';
 import { waitsForApproval } from './taskRows';
 
 const SIZES_MS = 5_000;
@@ -78,13 +78,13 @@ function TaskBody({ data, task, onSelect, onFilter, refresh }: Omit<Props, 'name
       {task.foreach !== null && (
         <section>
           <h3>Item {task.foreach.index}</h3>
-          <pre className={styles.json}>{JSON.stringify(task.foreach.item, null, 2)}</pre>
+          <Json value={task.foreach.item} />
         </section>
       )}
       {task.outputs !== null && (
         <section>
           <h3>Outputs</h3>
-          <pre className={styles.json}>{JSON.stringify(task.outputs, null, 2)}</pre>
+          <Json value={task.outputs} />
         </section>
       )}
       {task.attempts.length > 0 && (

@@ -1,3 +1,4 @@
+import { memo } from 'react';
 import type { TaskRun } from '@/api/schema';
 import { PhaseBadge } from '@/components/PhaseBadge';
 import type { RunData } from '@/model/runData';
@@ -52,3 +53,8 @@ export function GroupOrGone({ data, name, onFilter }: { data: RunData; name: str
     </>
   );
 }
+
+/** A value, indented. It may be large, and the panel is rendered at every event of the run. */
+export const Json = memo(function Json({ value }: { value: unknown }) {
+  return <pre className={styles.json}>{JSON.stringify(value, null, 2)}</pre>;
+});

@@ -4,6 +4,7 @@ import { TableVirtuoso } from 'react-virtuoso';
 import type { TaskRun } from '@/api/schema';
 import { PhaseBadge } from '@/components/PhaseBadge';
 import { Duration, RelativeTime } from '@/components/Time';
+import { useTyped } from '@/model/typed';
 import styles from './TasksView.module.css';
 import { ORDERS, type Order, phaseCounts, rowsOf } from './taskRows';
 
@@ -14,6 +15,7 @@ const ORDER_WORDS: Readonly<Record<Order, string>> = {
 };
 const ROW_PX = 37;
 const MOST_PX = 640;
+const TYPING_MS = 150;
 
 type Props = { tasks: readonly TaskRun[]; selected: string | null; onSelect: (task: string | null) => void };
 
@@ -46,14 +48,10 @@ export const TasksView = memo(function TasksView({ tasks, selected, onSelect }: 
   return (
     <>
       <div className={styles.filters}>
-        <label>
-          Name{' '}
-          <input
-            type="search"
-            value={text}
-            onChange={({ target }) => change((next) => (target.value === '' ? next.delete('q') : next.set('q', target.value)))}
-          />
-        </label>
+        <NameFilter
+          value={text}
+          onChange={(typed) => change((next) => (typed === '' ? next.delete('q') : next.set('q', typed)))}
+        />
         <label>
           Order{' '}
           <select value={order} onChange={({ target }) => change((next) => next.set('order', target.value))}>
@@ -84,6 +82,15 @@ export const TasksView = memo(function TasksView({ tasks, selected, onSelect }: 
     </>
   );
 });
+
+function NameFilter({ value, onChange }: { value: string; onChange: (value: string) => void }) {
+  const { typed, setTyped } = useTyped(value, onChange, TYPING_MS);
+  return (
+    <label>
+      Name <input type="search" value={typed} onChange={({ target }) => setTyped(target.value)} />
+    </label>
+  );
+}
 
 function TaskTable({ rows, selected, onSelect }: { rows: readonly TaskRun[] } & Pick<Props, 'selected' | 'onSelect'>) {
   return (

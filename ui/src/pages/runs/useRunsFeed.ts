@@ -7,6 +7,9 @@ import { RunsFeed, type RunsView } from './runsFeed';
 import type { RunsList } from './runsList';
 import { apiSource } from './source';
 
+/** No event tells of a run that was deleted: the newest page is read again so often. */
+const REFRESH_MS = 30_000;
+
 export type LiveRuns = RunsView & { refresh: () => void; loadMore: () => Promise<void>; take: (run: Run) => void };
 
 /** The runs that a filter means, live while the component is shown. What was read stays in the cache for coming back. */
@@ -19,7 +22,9 @@ export function useRunsFeed(filter: RunFilter): LiveRuns {
     const stop = feed.start();
     const onVisible = () => document.visibilityState === 'visible' && feed.refresh();
     document.addEventListener('visibilitychange', onVisible);
+    const timer = window.setInterval(onVisible, REFRESH_MS);
     return () => {
+      window.clearInterval(timer);
       document.removeEventListener('visibilitychange', onVisible);
       stop();
       const { list } = feed.snapshot();

@@ -43,7 +43,7 @@ export function Canvas({ graph, tasks, selected, onSelect, onList, onUnfold, onF
   const nodes = useNodes(graph, summaries, selectedNode, stop);
   const active = focusedNode >= 0 ? focusedNode : selectedNode;
   const edges = useMemo(() => pathEdges(folding, layout, active), [folding, layout, active]);
-  const { goTo, showAll } = useView(graph, canvas);
+  const { goTo, moved, showAll } = useView(graph, canvas);
   const actions = useMemo(
     (): GraphActions => ({
       select: onSelect,
@@ -69,8 +69,14 @@ export function Canvas({ graph, tasks, selected, onSelect, onList, onUnfold, onF
           goTo(nodeOfRow(folding, graph.ownerOf, tasks, row));
           onSelect(tasks[row]?.name ?? null);
         }}
-        onZoomIn={() => flow.zoomIn()}
-        onZoomOut={() => flow.zoomOut()}
+        onZoomIn={() => {
+          moved();
+          void flow.zoomIn();
+        }}
+        onZoomOut={() => {
+          moved();
+          void flow.zoomOut();
+        }}
         onFit={showAll}
         onFold={onFold}
       />
@@ -99,6 +105,7 @@ export function Canvas({ graph, tasks, selected, onSelect, onList, onUnfold, onF
             edgesFocusable={false}
             elementsSelectable={false}
             disableKeyboardA11y
+            onMoveStart={(event) => event !== null && moved()}
             zoomOnDoubleClick={false}
             minZoom={0.02}
             maxZoom={2}

@@ -70,7 +70,8 @@ function TaskFace({ data: { node, summary, after, isSelected, isStop } }: { data
 function detailText(task: TaskRun): string {
   const last = task.attempts.at(-1);
   const words: string[] = [];
-  if (isFailure(task.phase) && task.reason !== null) words.push(task.reason);
+  // Why it failed, and why it still waits.
+  if (task.reason !== null && task.phase !== 'Succeeded') words.push(task.reason);
   if (isFailure(task.phase) && last !== undefined && last.exit_code !== null) words.push(`exit code ${last.exit_code}`);
   if (task.attempts.length > 1) words.push(`attempt ${task.attempts.length}`);
   return words.join(', ');

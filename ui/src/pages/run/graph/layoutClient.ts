@@ -56,7 +56,11 @@ export class LayoutClient {
   #start(): Worker {
     const worker = startWorker(workerUrl);
     worker.addEventListener('message', ({ data }: MessageEvent<LayoutAnswer>) => this.#answered(data));
-    worker.addEventListener('error', (event) => this.#fail(event.message || 'The graph’s worker can’t be loaded.'));
+    worker.addEventListener('error', (event) =>
+      this.#fail(
+        event.message || 'The graph’s worker can’t be loaded: maybe the service was upgraded, then load the page again.',
+      ),
+    );
     return worker;
   }
 

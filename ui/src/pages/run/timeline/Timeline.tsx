@@ -1,4 +1,4 @@
-import { type KeyboardEvent, useCallback, useMemo, useRef, useState, type WheelEvent } from 'react';
+import { type KeyboardEvent, useCallback, useMemo, useRef, useState } from 'react';
 import { Virtuoso, type VirtuosoHandle } from 'react-virtuoso';
 import type { Run, TaskRun } from '@/api/schema';
 import { useNow } from '@/model/now';
@@ -7,12 +7,16 @@ import { Axis } from './Axis';
 import { boundsOf, type Order, type Row, rowsOf } from './spans';
 import styles from './Timeline.module.css';
 import { TimelineRow } from './TimelineRow';
-import { useScale } from './useScale';
+import { useScale, useWheel } from './useScale';
 
 type Props = { run: Run; tasks: readonly TaskRun[]; selected: string | null; onSelect: (task: string | null) => void };
 
 /** A run's tasks over time: for each attempt how long it was pending and running. */
-export function Timeline({ run, tasks, selected, onSelect }: Props) {
+export function Timeline(props: Props) {
+  return props.tasks.length === 0 ? <p>This run has no tasks yet.</p> : <Chart {...props} />;
+}
+
+function Chart({ run, tasks, selected, onSelect }: Props) {
   const root = useRef<HTMLElement>(null);
   const scroller = useRef<HTMLDivElement>(null);
   const [order, setOrder] = useState<Order>('start');
@@ -39,16 +43,9 @@ export function Timeline({ run, tasks, selected, onSelect }: Props) {
     },
     [onSelect],
   );
-  const wheel = (event: WheelEvent) => {
-    const track = scroller.current;
-    if (track === null) return;
-    if (event.ctrlKey) zoomBy(-Math.sign(event.deltaY) / 2, event.clientX - track.getBoundingClientRect().left);
-    else if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY))
-      track.scrollLeft += event.deltaX || event.deltaY;
-  };
-  if (tasks.length === 0) return <p>This run has no tasks yet.</p>;
+  useWheel(root, scroller, zoomBy);
   return (
-    <section ref={root} className={styles.timeline} aria-label="Timeline" onWheel={wheel}>
+    <section ref={root} className={styles.timeline} aria-label="Timeline">
       <Controls order={order} onOrder={setOrder} onZoom={zoomBy} onFit={showAll} />
       <Legend />
       <div className={styles.axis}>

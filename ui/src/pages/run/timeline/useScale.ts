@@ -57,3 +57,24 @@ export function useScale(
   const scale: Scale = { zoom, width, shift: Math.min(shift, pixels - width), pixels };
   return { scale, zoomBy, showAll, scrolled };
 }
+
+/** Ctrl and the wheel zoom, the wheel sideways moves. The browser's own zoom is refused, which React's listeners can't do. */
+export function useWheel(
+  root: RefObject<HTMLElement | null>,
+  scroller: RefObject<HTMLElement | null>,
+  zoomBy: (steps: number, at?: number) => void,
+): void {
+  useEffect(() => {
+    const element = root.current;
+    const turned = (event: WheelEvent) => {
+      const track = scroller.current;
+      const isSideways = event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY);
+      if (track === null || !(event.ctrlKey || isSideways)) return;
+      event.preventDefault();
+      if (event.ctrlKey) zoomBy(-Math.sign(event.deltaY) / 2, event.clientX - track.getBoundingClientRect().left);
+      else track.scrollLeft += event.deltaX || event.deltaY;
+    };
+    element?.addEventListener('wheel', turned, { passive: false });
+    return () => element?.removeEventListener('wheel', turned);
+  }, [root, scroller, zoomBy]);
+}

@@ -23,7 +23,7 @@ _WRITE = (
     r'printf "%07d the quick brown fox \033[3%dmjumps\033[0m over the lazy dog %d\n", i, i % 8, i * 7919 % 1000003 }'
 )
 _EMPTY = "data:text/html,<!doctype html><div style='height: 20000000px'></div>"
-#: Each tenth frame it looks whether lines are in sight which have not been read yet.
+#: Each tenth frame it looks whether there are lines in the document which have not been read yet.
 _COUNT_FRAMES = """() => {
   const seen = { frames: [], looked: 0, unread: 0 };
   const row = () => Number(document.querySelector('main [data-line]')?.dataset.line ?? 0);
@@ -34,8 +34,7 @@ _COUNT_FRAMES = """() => {
     last = now;
     if (seen.frames.length % 10 === 0) {
       seen.looked += 1;
-      const rows = [...document.querySelectorAll('main div[data-line]')];
-      if (rows.some((one) => one.querySelector('bdi') === null && one.getBoundingClientRect().top < innerHeight)) seen.unread += 1;
+      if (document.querySelector('main div[data-line]:not(:has(bdi))') !== null) seen.unread += 1;
     }
     window.ticking = requestAnimationFrame(tick);
   };
@@ -51,7 +50,7 @@ class _Scrolled:
 
     frames: list[float]  #: milliseconds between one and the next
     passed: int  #: lines
-    unread: float  #: the share of moments at which a line in sight had not been read yet
+    unread: float  #: the share of moments at which a line in the document had not been read yet
 
 
 async def measure_scrolling(browser: Browser, url: str) -> str:

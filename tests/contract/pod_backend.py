@@ -211,7 +211,7 @@ class PodBackendContract:
 
     async def test_follow_log__lines_come_as_they_are_written__whole_at_the_end(self, enter_backend):
         async with enter_backend() as bench:
-            pod = await bench.run("echo first; sleep 1; for i in 1 2 3 4 5; do echo line $i; done; echo last")
+            pod = await bench.run("echo first; sleep 4; for i in 1 2 3 4 5; do echo line $i; done; echo last")
             await bench.seen.wait_for_start(pod.uid)
             early = await bench.follow_until(pod.ref, b"first\n")
             assert b"last" not in early

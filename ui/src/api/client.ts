@@ -6,6 +6,7 @@
  * `data` is always there: anything but a success is thrown. Bodies that are not JSON (logs) go through `fetchApi`.
  */
 import createClient from 'openapi-fetch';
+import { heardTime } from './clock';
 import { answered, unanswered } from './connection';
 import { ApiProblem, PartUnavailable, readProblem, Unreachable } from './problems';
 import type { paths } from './schema';
@@ -46,6 +47,7 @@ export async function fetchApi(input: Request | string, init?: RequestInit): Pro
     unanswered(message);
     throw new Unreachable(message);
   }
+  heardTime(response.headers.get('Date'));
   answered();
   if (response.status === 401) refused(token);
   // 304 is an answer to If-None-Match, which only callers that know it send.

@@ -1,8 +1,11 @@
 import { expect, test, vi } from 'vitest';
 
-vi.mock('./client', () => ({ fetchApi: () => Promise.reject(new Error('not in this test')) }));
+let isThere = true;
+vi.mock('./client', () => ({ fetchApi: () => (isThere ? Promise.resolve() : Promise.reject(new Error('away'))) }));
 
-const { fetchPart } = await import('./parts');
+vi.stubGlobal('window', globalThis);
+vi.stubGlobal('location', { origin: 'https://podrun.example' });
+const { fetchPart, findPart, PartMissing } = await import('./parts');
 
 /** Fails so often, then has the part. */
 function loader(failures: number) {
@@ -27,4 +30,22 @@ test('a service that is there and has no such part is not asked for ever', async
   const nothing = () => Promise.resolve();
   await expect(fetchPart(loader(100), () => Promise.resolve(true), nothing)).rejects.toThrow('failure 3');
   expect(await fetchPart(loader(2), () => Promise.resolve(true), nothing)).toBe('after 3');
+});
+
+test('findPart: a file that is not there any more is missing only once the service answers', async () => {
+  vi.useFakeTimers();
+  vi.stubGlobal('fetch', async () => new Response(null, { status: isThere ? 404 : 502 }));
+  isThere = false;
+  const found = vi.fn();
+  const missing = vi.fn();
+  const looking = findPart('/assets/x.js').then(found, missing);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect([found.mock.calls.length, missing.mock.calls.length]).toEqual([0, 0]);
+  isThere = true;
+  await vi.advanceTimersByTimeAsync(20_000);
+  await looking;
+  expect(missing.mock.calls[0]?.[0]).toBeInstanceOf(PartMissing);
+  vi.stubGlobal('fetch', async () => new Response('there'));
+  await expect(findPart('/assets/x.js')).resolves.toBeUndefined();
+  vi.useRealTimers();
 });

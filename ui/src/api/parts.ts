@@ -26,6 +26,19 @@ export async function fetchPart<Part>(
   }
 }
 
+/** The service is there, and has no such part any more. */
+export class PartMissing extends Error {
+  override readonly name = 'PartMissing';
+}
+
+/** Whether the service has the file of a part that the browser could not load; waits while it is away. Throws PartMissing if it has not. */
+export async function findPart(url: string): Promise<void> {
+  await fetchPart(async () => {
+    const response = await fetch(url);
+    if (!response.ok) throw new PartMissing('A part of the page could not be fetched.');
+  });
+}
+
 /** Asking it tells the banner, too. */
 async function askService(): Promise<boolean> {
   try {

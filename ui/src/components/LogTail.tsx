@@ -6,6 +6,7 @@ import { ApiProblem, sentenceOf } from '@/api/problems';
 import { keys } from '@/api/query';
 import type { Attempt, TaskRun } from '@/api/schema';
 import { openStream } from '@/api/stream';
+import { apiLogPath, logPath } from '@/model/paths';
 import { AnsiText } from './AnsiText';
 import styles from './LogTail.module.css';
 import { parseLines, type TailLine, withLines } from './LogTailLines';
@@ -19,15 +20,6 @@ export function LogTail({ runId, task, lines = LINES }: { runId: string; task: T
   if (attempt === undefined) return null;
   const place = { runId, task: task.name, attempt, lines };
   return attempt.log.sealed ? <SealedTail {...place} /> : <LiveTail key={attempt.attempt} {...place} />;
-}
-
-/** The page of a task's log. */
-export function logPath(runId: string, task: string, attempt: number | null = null, container = 'main'): string {
-  const search = new URLSearchParams();
-  if (attempt !== null) search.set('attempt', String(attempt));
-  if (container !== 'main') search.set('container', container);
-  const query = search.size === 0 ? '' : `?${search}`;
-  return `/runs/${encodeURIComponent(runId)}/tasks/${encodeURIComponent(task)}/logs${query}`;
 }
 
 type Place = { runId: string; task: string; attempt: Attempt; lines: number };
@@ -49,7 +41,7 @@ function SealedTail(place: Place) {
 async function readTail({ runId, task, attempt, lines }: Place): Promise<readonly TailLine[]> {
   for (const container of ['main', '*']) {
     const query = new URLSearchParams({ attempt: String(attempt.attempt), container, tail: String(lines) });
-    const address = new URL(`${logsPath(runId, task)}?${query}`, window.location.origin);
+    const address = new URL(`${apiLogPath(runId, task)}?${query}`, window.location.origin);
     try {
       const answer = await fetchApi(address.href, { headers: { Accept: 'application/x-ndjson' } });
       const found = withLines([], parseLines(await answer.text()), lines);
@@ -78,7 +70,7 @@ function LiveTail(place: Place) {
       setRead((before) => withLines(before, more, lines));
     };
     const stream = openStream({
-      path: logsPath(runId, task),
+      path: apiLogPath(runId, task),
       query: { attempt: String(number), tail: String(lines) },
       onFrame: (frame) => {
         if (frame.type !== 'lines') return;
@@ -129,8 +121,4 @@ function Lines({ place, lines, said }: { place: Place; lines: readonly TailLine[
       </Link>
     </div>
   );
-}
-
-function logsPath(runId: string, task: string): string {
-  return `/api/v1/runs/${encodeURIComponent(runId)}/tasks/${encodeURIComponent(task)}/logs`;
 }

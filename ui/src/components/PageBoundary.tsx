@@ -2,6 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Component, type ReactNode, useEffect } from 'react';
 import { api, dataOf } from '@/api/client';
 import { keep, kept } from '@/api/kept';
+import { PartMissing } from '@/api/parts';
 import { sentenceOf } from '@/api/problems';
 import { ErrorNotice } from './Notice';
 
@@ -49,7 +50,7 @@ function LoadWhenBack({ error }: { error: unknown }) {
     retryDelay: POLL_MS,
     gcTime: 0,
   });
-  const isToBeLoaded = isSuccess && NOT_FETCHED.test(sentenceOf(error));
+  const isToBeLoaded = isSuccess && (error instanceof PartMissing || NOT_FETCHED.test(sentenceOf(error)));
   useEffect(() => {
     if (!isToBeLoaded || Date.now() - Number(kept('sessionStorage', KEY)) < SHORTEST_PAUSE_MS) return;
     const now = String(Date.now());

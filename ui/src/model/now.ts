@@ -1,17 +1,18 @@
-/** The time of day for durations that grow: one clock for the page, that ticks only while something shows it. */
+/** The service's time of day for durations that grow: one clock for the page, that ticks only while something shows it. */
 import { useSyncExternalStore } from 'react';
+import { serviceNow } from '@/api/clock';
 
 const TICK_MS = 1_000;
-let now = Date.now();
+let now = serviceNow();
 let timer: number | undefined;
 const listeners = new Set<() => void>();
 
 function subscribe(listener: () => void): () => void {
   listeners.add(listener);
   if (timer === undefined) {
-    now = Date.now(); // it may have stood still for long
+    now = serviceNow(); // it may have stood still for long
     timer = window.setInterval(() => {
-      now = Date.now();
+      now = serviceNow();
       for (const each of listeners) each();
     }, TICK_MS);
   }

@@ -1,6 +1,14 @@
 import { expect, test } from 'vitest';
 import { ApiProblem } from '@/api/problems';
-import { errorsByField, fieldsOfDocument, initialInput, type ParamField, parseForm, valueText } from './params';
+import {
+  errorsByField,
+  type FieldInput,
+  fieldsOfDocument,
+  initialInput,
+  type ParamField,
+  parseForm,
+  valueText,
+} from './params';
 
 const field = (given: Partial<ParamField>): ParamField => ({
   name: 'x',
@@ -69,8 +77,12 @@ test.each<[Partial<ParamField>, string]>([
 
 test('parseForm: a field that leaves its default gives no value', () => {
   const fields = [field({ name: 'a', default: 1, type: 'integer' }), field({ name: 'constructor', required: true })];
-  const { params, errors } = parseForm(fields, new Map([['a', { usesDefault: true, text: '' }]]));
-  expect(Object.entries(params)).toEqual([['constructor', '']]);
+  const inputs = [
+    ['a', { usesDefault: true, text: '' }],
+    ['constructor', { usesDefault: false, text: 'c' }],
+  ] as const;
+  const { params, errors } = parseForm(fields, new Map<string, FieldInput>(inputs));
+  expect(Object.entries(params)).toEqual([['constructor', 'c']]);
   expect({ ...errors }).toEqual({});
 });
 
@@ -104,4 +116,18 @@ test('errorsByField: at the field, the rest above', () => {
   expect((rest as ApiProblem).errors.map(({ pointer }) => pointer)).toEqual(['/params/y', '/labels']);
   expect(errorsByField(new ApiProblem(422, { errors: [error('/params/x', 'no')] }), [field({})]).rest).toBeNull();
   expect(errorsByField(new Error('away'), []).rest).toEqual(new Error('away'));
+});
+
+test('parseForm: a required text that was left empty is an error, in place of a default it is a value', () => {
+  const empty = { usesDefault: false, text: '' };
+  const inputs = [
+    ['a', empty],
+    ['b', empty],
+  ] as const;
+  const { params, errors } = parseForm(
+    [field({ name: 'a', required: true }), field({ name: 'b', default: 'x' })],
+    new Map(inputs),
+  );
+  expect({ ...params }).toEqual({ b: '' });
+  expect({ ...errors }).toEqual({ a: 'Give a value.' });
 });

@@ -96,7 +96,8 @@ function parseField(field: ParamField, text: string): Parsed {
     case 'object':
       return parseJson(field.type, text);
     default:
-      return { value: text };
+      // A field that was overlooked: an empty text would start the run without a word.
+      return field.required && text === '' ? { error: 'Give a value.' } : { value: text };
   }
 }
 

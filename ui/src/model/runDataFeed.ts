@@ -3,6 +3,7 @@ import { api, dataOf, fetchApi } from '@/api/client';
 import { ApiProblem } from '@/api/problems';
 import type { Event, Run, TaskRun } from '@/api/schema';
 import { openStream, type Stream, type StreamStatus } from '@/api/stream';
+import { apiRunPath } from './paths';
 import { addStale, isStale, nothingStale, type RunState, withAnswer, withEvents, withParts } from './runDataState';
 
 export type RunData = RunState & {
@@ -47,6 +48,8 @@ export class RunFeed {
   private pollTimer: number | undefined;
   private etag: string | null = null;
   private isStopped = true;
+  /** The poll was refused: asked again only after a person or the stream says so. */
+  private isRefused = false;
 
   constructor(private readonly runId: string) {}
 
@@ -60,6 +63,7 @@ export class RunFeed {
   /** Read everything anew, as soon as nothing else is being read: after an action, or when a person asks. */
   readonly refresh = (): void => {
     this.stale.everything = true;
+    this.isRefused = false;
     this.notBefore = 0;
     this.plan();
   };
@@ -91,7 +95,7 @@ export class RunFeed {
   private open(): void {
     this.stream?.close();
     this.stream = openStream<Event>({
-      path: `/api/v1/runs/${encodeURIComponent(this.runId)}/events`,
+      path: `${apiRunPath(this.runId)}/events`,
       query: { tail: '0' },
       onFrame: (frame) => {
         if (frame.type === 'event') this.take(frame.event);
@@ -185,13 +189,15 @@ export class RunFeed {
   /** While no stream tells: has anything changed? A retry brings a run that was over to life again. */
   private async poll(): Promise<void> {
     if (this.isStopped || document.visibilityState !== 'visible') return;
-    if (this.status === 'open' || this.status === 'refused' || this.isReading || this.state === null) return;
+    if (this.status === 'open' || this.status === 'refused' || this.isRefused) return;
+    if (this.isReading || this.state === null) return;
     const headers: HeadersInit = this.etag === null ? {} : { 'If-None-Match': this.etag };
     try {
-      const response = await fetchApi(`${window.location.origin}/api/v1/runs/${encodeURIComponent(this.runId)}`, { headers });
+      const response = await fetchApi(`${window.location.origin}${apiRunPath(this.runId)}`, { headers });
       if (response.status !== 304) this.refresh();
       else this.publish(this.state, null);
     } catch (error) {
+      this.isRefused = isForGood(error);
       this.failed(error);
     }
   }

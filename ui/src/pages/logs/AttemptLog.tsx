@@ -1,6 +1,7 @@
 import { useCallback, useEffect, useState, useSyncExternalStore } from 'react';
 import type { Attempt, TaskDetail } from '@/api/schema';
 import { ErrorNotice, Notice } from '@/components/Notice';
+import { apiLogPath } from '@/model/paths';
 import { isFailure, isOver } from '@/model/phases';
 import { LogOptions } from './LogOptions';
 import { LogStatus } from './LogStatus';
@@ -79,7 +80,7 @@ function OneLog(props: OneLogProps) {
     if (onNext !== null && follow.isOn) onNext();
   }, [onNext, follow.isOn]);
   useEffect(() => {
-    const path = `/api/v1/runs/${encodeURIComponent(runId)}/tasks/${encodeURIComponent(task.name)}/logs`;
+    const path = apiLogPath(runId, task.name);
     const opened = new LogFeed(path, number, container);
     opened.open();
     setFeed(opened);

@@ -1,6 +1,7 @@
 import { Link } from 'react-router';
 import type { Attempt, TaskDetail } from '@/api/schema';
 import { PhaseBadge } from '@/components/PhaseBadge';
+import { runPath } from '@/model/paths';
 import styles from './LogHeader.module.css';
 import type { AddressControl } from './useLogAddress';
 
@@ -19,7 +20,7 @@ export function LogHeader({ runId, name, workflow, task, address }: Props) {
   return (
     <div className={styles.header}>
       <nav aria-label="Run" className={styles.back}>
-        <Link to={`/runs/${encodeURIComponent(runId)}?task=${encodeURIComponent(name)}`} title={`Run ${runId}`}>
+        <Link to={`${runPath(runId)}?task=${encodeURIComponent(name)}`} title={`Run ${runId}`}>
           ← Run <bdi>{workflow ?? runId}</bdi>
         </Link>
       </nav>

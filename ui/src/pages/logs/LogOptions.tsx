@@ -2,6 +2,7 @@ import type { Attempt, TaskDetail } from '@/api/schema';
 import { currentToken } from '@/api/session';
 import { Commands } from '@/components/Commands';
 import { curlCommand, podrunCommand } from '@/model/commands';
+import { apiLogPath } from '@/model/paths';
 import { Download } from './Download';
 import styles from './LogHeader.module.css';
 import type { AddressControl } from './useLogAddress';
@@ -20,7 +21,7 @@ export function LogOptions({ runId, task, number, attempt, address, isLive }: Pr
   const { container, isWrapped, hasTimes } = address.value;
   const query = new URLSearchParams({ attempt: String(number), container });
   if (hasTimes) query.set('timestamps', 'true');
-  const path = `/api/v1/runs/${encodeURIComponent(runId)}/tasks/${encodeURIComponent(task.name)}/logs?${query}`;
+  const path = `${apiLogPath(runId, task.name)}?${query}`;
   const args = ['logs', runId, task.name, '--attempt', String(number)];
   if (container !== 'main') args.push('--container', container);
   if (hasTimes) args.push('--timestamps');

@@ -1,16 +1,18 @@
 import { useQuery } from '@tanstack/react-query';
 import { useEffect } from 'react';
-import { useParams } from 'react-router';
+import { Link, useParams } from 'react-router';
 import { api, dataOf } from '@/api/client';
 import { ApiProblem } from '@/api/problems';
 import { keys } from '@/api/query';
 import type { TaskDetail } from '@/api/schema';
 import { ErrorNotice, Notice } from '@/components/Notice';
+import { logPath } from '@/model/paths';
 import { isOver } from '@/model/phases';
 import { AttemptLog } from './AttemptLog';
 import { LogHeader } from './LogHeader';
+import { missingIn } from './logAddress';
 import { NoAttempt } from './NoAttempt';
-import { useLogAddress } from './useLogAddress';
+import { type AddressControl, useLogAddress } from './useLogAddress';
 
 /** While the task goes on its phase is asked for this often; afterwards, or where it is gone, for a retry that someone asks for. */
 const LIVE_MS = 1_500;
@@ -52,12 +54,25 @@ export default function LogsPage() {
         </>
       )}
       {task.data === undefined && task.error === null && <p role="status">Reading the task…</p>}
-      {task.data !== undefined && newest === null && address.value.attempt === null && <NoAttempt task={task.data} />}
-      {task.data !== undefined && (newest !== null || address.value.attempt !== null) && (
-        <AttemptLog runId={runId} task={task.data} newest={newest} address={address} />
-      )}
+      {task.data !== undefined && <LogOf runId={runId} task={task.data} newest={newest} address={address} />}
     </>
   );
+}
+
+type Asked = { runId: string; task: TaskDetail; newest: number | null; address: AddressControl };
+
+/** The log that the address names, or why there is none. */
+function LogOf({ runId, task, newest, address }: Asked) {
+  const missing = missingIn(task, address.value);
+  if (missing !== null) {
+    return (
+      <Notice tone="warning">
+        {missing} <Link to={logPath(runId, task.name)}>The log that there is</Link>
+      </Notice>
+    );
+  }
+  if (newest === null) return <NoAttempt task={task} />;
+  return <AttemptLog runId={runId} task={task} newest={newest} address={address} />;
 }
 
 function isSettled(task: TaskDetail): boolean {

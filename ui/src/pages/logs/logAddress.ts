@@ -23,6 +23,16 @@ export function readAddress(query: URLSearchParams): LogAddress {
   };
 }
 
+/** What an address asks for that the task does not have, as a sentence; null: it may have it. */
+export function missingIn(
+  task: { attempts: readonly { attempt: number }[]; containers: readonly string[] },
+  { attempt, container }: Pick<LogAddress, 'attempt' | 'container'>,
+): string | null {
+  if (attempt !== null && !task.attempts.some((one) => one.attempt === attempt)) return `This task has no attempt ${attempt}.`;
+  if (task.containers.length > 0 && !task.containers.includes(container)) return `This task has no container ${container}.`;
+  return null;
+}
+
 /** The query of an address, without what is the default anyway. */
 export function writeAddress(address: LogAddress): string {
   const query = new URLSearchParams();

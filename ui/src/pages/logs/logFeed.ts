@@ -15,7 +15,7 @@ export type FeedState = Readonly<{
   status: StreamStatus;
   /** The stream has told how long the log is, or that there is nothing yet. */
   isKnown: boolean;
-  /** The service refuses the log for good. */
+  /** What the service refused: the stream for good, or lines, until some are answered. */
   refused: ApiProblem | null;
   /** Why lines can't be read just now; null: they can. It is tried again. */
   trouble: string | null;
@@ -43,7 +43,7 @@ export class LogFeed {
     };
     const fetched: FetchLines = async (...asked) => {
       await this.fetchLines(...asked);
-      if (this.state.trouble !== null) this.set({ trouble: null });
+      this.read();
     };
     this.buffer = new LogBuffer(fetched, this.changed, failed);
   }
@@ -100,6 +100,13 @@ export class LogFeed {
   };
 
   snapshot = () => this.state;
+
+  /** Lines came: what kept them back is over. What the stream was refused stays, that is for good. */
+  private read(): void {
+    const { trouble, refused, status } = this.state;
+    if (trouble !== null) this.set({ trouble: null });
+    if (refused !== null && status !== 'refused') this.set({ refused: null });
+  }
 
   private came = (entry: LogEntry): void => {
     this.buffer.put(entry);

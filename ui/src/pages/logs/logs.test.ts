@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { ApiProblem } from '@/api/problems';
 import { shownText } from './lineText';
-import { rangeText, readAddress, readHash, readLines, writeAddress, writeHash } from './logAddress';
+import { missingIn, rangeText, readAddress, readHash, readLines, writeAddress, writeHash } from './logAddress';
 import { type LogEntry, readNdjson } from './logLines';
 import { ROW_PX, Rows, segmentLines } from './logRows';
 import { type FetchHits, LogSearch, MOST_HITS, marksIn, neighbour } from './logSearch';
@@ -153,4 +153,13 @@ it('reads NDJSON that is cut anywhere', async () => {
     await readNdjson(new Response(body), (item) => found.push(item));
     expect(found).toEqual([{ text: 'é😀' }, { text: 'b' }]);
   }
+});
+
+it('missingIn: an attempt or a container that the task has not is named', () => {
+  const task = { attempts: [{ attempt: 1 }, { attempt: 2 }], containers: ['prepare', 'main'] };
+  expect(missingIn(task, { attempt: null, container: 'main' })).toBeNull();
+  expect(missingIn(task, { attempt: 2, container: 'prepare' })).toBeNull();
+  expect(missingIn(task, { attempt: 99, container: 'main' })).toBe('This task has no attempt 99.');
+  expect(missingIn(task, { attempt: null, container: 'zz' })).toBe('This task has no container zz.');
+  expect(missingIn({ ...task, containers: [] }, { attempt: null, container: 'main' })).toBeNull();
 });

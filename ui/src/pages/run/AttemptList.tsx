@@ -1,8 +1,8 @@
 import { Link } from 'react-router';
 import type { Attempt, TaskRun } from '@/api/schema';
-import { logPath } from '@/components/LogTail';
 import { PhaseBadge } from '@/components/PhaseBadge';
 import { Duration } from '@/components/Time';
+import { logPath } from '@/model/paths';
 import { bytesText, localText } from '@/model/times';
 import styles from './TaskPanel.module.css';
 

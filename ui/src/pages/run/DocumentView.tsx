@@ -1,9 +1,9 @@
 import { memo, useEffect, useMemo, useState } from 'react';
 import { CopyButton } from '@/components/CopyButton';
 import { ErrorNotice, Notice } from '@/components/Notice';
+import { indented } from '@/model/jsonText';
 import { bytesText } from '@/model/times';
 import styles from './DocumentView.module.css';
-import { indented } from './documentText';
 import { useRunDocument } from './runDocument';
 
 const MOST_SHOWN = 1_000_000;

@@ -27,7 +27,7 @@ type Props = { runId: string; isFinished: boolean; onSelect: (task: string | nul
 
 /** The run's history: each change of a phase, and what the cluster said of its pods. */
 export const EventsView = memo(function EventsView({ runId, isFinished, onSelect }: Props) {
-  const { events, isComplete, error } = useHistory(runId, isFinished);
+  const { events, isComplete, error, retry } = useHistory(runId, isFinished);
   const [search, setSearch] = useSearchParams();
   const [isNewestFirst, setNewestFirst] = useState(true);
   const type = search.get('type') ?? '';
@@ -66,10 +66,19 @@ export const EventsView = memo(function EventsView({ runId, isFinished, onSelect
         </label>
         {/* The count is no news: it grows with each event of a run that goes on. */}
         <span className="muted">
-          {rows.length} entries <span role="status">{!isComplete && 'so far, reading on…'}</span>
+          {rows.length} entries <span role="status">{!isComplete && error === null && 'so far, reading on…'}</span>
         </span>
       </div>
-      {error !== null && <ErrorNotice error={error} />}
+      {error !== null && (
+        <>
+          <ErrorNotice error={error} />
+          <p>
+            <button type="button" onClick={retry}>
+              Try again
+            </button>
+          </p>
+        </>
+      )}
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a list that scrolls, by the keyboard too */}
       <section className={styles.list} aria-label="Events" tabIndex={0}>
         <Virtuoso

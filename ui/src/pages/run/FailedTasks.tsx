@@ -3,9 +3,10 @@ import type { TaskRun } from '@/api/schema';
 import { LogTail } from '@/components/LogTail';
 import { ErrorNotice } from '@/components/Notice';
 import { PhaseBadge } from '@/components/PhaseBadge';
+import { retryRun } from '@/model/runRequests';
 import { documentName } from './documentText';
 import styles from './FailedTasks.module.css';
-import { retryRun, useAction } from './runActions';
+import { useAction } from './runActions';
 import { failedTasks } from './taskRows';
 
 const SHOWN = 5;

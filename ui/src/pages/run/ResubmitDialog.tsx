@@ -6,7 +6,8 @@ import { ErrorNotice } from '@/components/Notice';
 import { ParamsForm } from '@/components/ParamsForm';
 import { SubmitKeys } from '@/model/idempotency';
 import { fieldsOfDocument } from '@/model/params';
-import { submissionText, submitText, useAction } from './runActions';
+import { runPath } from '@/model/paths';
+import { submissionText, submitWithKey, useAction } from './runActions';
 import { useRunDocument } from './runDocument';
 
 /** The same workflow once more, with other params: a new run, which is then shown. */
@@ -30,9 +31,9 @@ function ResubmitForm({ run, text, onClose }: { run: Run; text: string; onClose:
   const action = useAction(async (params: Record<string, unknown>) => {
     const workflow = stored === null ? text : JSON.stringify(stored);
     const body = submissionText(workflow, params, ownLabels(run, document));
-    const made = await submitText(body, keys.current.of(body));
+    const made = await submitWithKey(body, keys.current);
     onClose();
-    navigate(`/runs/${made.id}`);
+    navigate(runPath(made.id));
   });
   return (
     <>

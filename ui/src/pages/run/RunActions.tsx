@@ -4,10 +4,11 @@ import type { Run } from '@/api/schema';
 import { Dialog } from '@/components/Dialog';
 import { ErrorNotice } from '@/components/Notice';
 import { isOver } from '@/model/phases';
-import { CancelDialog } from './CancelDialog';
+import { retryRun } from '@/model/runRequests';
+import { CancelRun } from './CancelRun';
 import { ResubmitDialog } from './ResubmitDialog';
 import styles from './RunActions.module.css';
-import { deleteRun, resumeRun, retryRun, suspendRun, useAction } from './runActions';
+import { deleteRun, resumeRun, suspendRun, useAction } from './runActions';
 
 type Asked = 'cancel' | 'resubmit' | 'delete' | null;
 
@@ -47,7 +48,7 @@ export function RunActions({ run, refresh }: { run: Run; refresh: () => void }) 
       </div>
       {retry.error !== null && <ErrorNotice error={retry.error} />}
       {suspension.error !== null && <ErrorNotice error={suspension.error} />}
-      {asked === 'cancel' && <CancelDialog run={run} onClose={close} onDone={refresh} />}
+      {asked === 'cancel' && <CancelRun run={run} onClose={close} onDone={refresh} />}
       {asked === 'resubmit' && <ResubmitDialog run={run} onClose={close} />}
       {asked === 'delete' && <DeleteDialog run={run} onClose={close} />}
     </>

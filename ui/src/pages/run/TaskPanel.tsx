@@ -8,9 +8,10 @@ import { ErrorNotice } from '@/components/Notice';
 import { PhaseBadge } from '@/components/PhaseBadge';
 import { Duration } from '@/components/Time';
 import type { RunData } from '@/model/runData';
+import { retryRun } from '@/model/runRequests';
 import { ApprovalForm } from './Approvals';
 import { AttemptList } from './AttemptList';
-import { retryRun, useAction } from './runActions';
+import { useAction } from './runActions';
 import styles from './TaskPanel.module.css';
 import { GroupOrGone, Json, Upstream } from './TaskPanelParts';
 import { waitsForApproval } from './taskRows';
@@ -120,6 +121,8 @@ function useFocusHere(name: string) {
   // biome-ignore lint/correctness/useExhaustiveDependencies: the name is what it waits for
   useEffect(() => {
     if (document.activeElement !== document.body) heading.current?.focus();
+    // An address that names the task may be opened where the panel is below what is in sight.
+    else heading.current?.scrollIntoView({ block: 'nearest' });
   }, [name]);
   useEffect(() => {
     const opener = before.current;

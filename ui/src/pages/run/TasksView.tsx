@@ -1,6 +1,7 @@
 import { memo, useMemo } from 'react';
 import { useSearchParams } from 'react-router';
 import { TableVirtuoso } from 'react-virtuoso';
+import { serviceNow } from '@/api/clock';
 import type { TaskRun } from '@/api/schema';
 import { PhaseBadge } from '@/components/PhaseBadge';
 import { Duration, RelativeTime } from '@/components/Time';
@@ -27,7 +28,7 @@ export const TasksView = memo(function TasksView({ tasks, selected, onSelect }: 
   const order = ORDERS.find((each) => each === search.get('order')) ?? 'document';
   const phaseKey = phases.join(' ');
   const rows = useMemo(
-    () => rowsOf(tasks, { phases: new Set(phaseKey.split(' ').filter(Boolean)), text, order }, Date.now()),
+    () => rowsOf(tasks, { phases: new Set(phaseKey.split(' ').filter(Boolean)), text, order }, serviceNow()),
     [tasks, phaseKey, text, order],
   );
   const change = (edit: (next: URLSearchParams) => void) =>

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { factsOf, indented } from './documentText';
+import { factsOf } from './documentText';
 
 test('factsOf: tasks on exit, and those that may fail', () => {
   const document = {
@@ -14,18 +14,4 @@ test('factsOf: tasks on exit, and those that may fail', () => {
 
 test.each(['', 'null', '[]', '{"tasks": 5}'])('factsOf: nothing is known of %j', (text) => {
   expect(factsOf(text).mayFail.size).toBe(0);
-});
-
-test('indented: like JSON.stringify, but numbers stay as they were written', () => {
-  const value = { a: [1, 'x, {"y": [\\"', {}, []], b: { c: null, d: true } };
-  expect(indented(JSON.stringify(value), 10_000)).toEqual({ text: JSON.stringify(value, null, 2), isWhole: true });
-  expect(indented('{ "n":2.0,\n"big":12345678901234567890 }', 100).text).toBe(
-    '{\n  "n": 2.0,\n  "big": 12345678901234567890\n}',
-  );
-});
-
-test('indented: it ends after so many characters', () => {
-  const { text, isWhole } = indented(JSON.stringify(Array.from({ length: 1_000 }, () => 'x')), 500);
-  expect(isWhole).toBe(false);
-  expect(text.length).toBeLessThanOrEqual(500);
 });

@@ -32,28 +32,6 @@ export function namesIn(tasks: readonly TaskRun[], names: ReadonlySet<string>): 
   return new Set(tasks.filter((task) => names.has(documentName(task))).map(({ name }) => name));
 }
 
-/** JSON on lines of its own, indented, without reading its values: numbers stay as they were written. At most `most` characters. */
-export function indented(json: string, most: number): { text: string; isWhole: boolean } {
-  const parts: string[] = [];
-  let length = 0;
-  let depth = 0;
-  const tokens = json.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]|[^\s{}[\],:"]+/gs);
-  let before = '';
-  for (const [token] of tokens) {
-    const isEnd = token === '}' || token === ']';
-    const wasStart = before === '{' || before === '[';
-    if (isEnd) depth -= 1;
-    const needsLine = before === ',' || (wasStart && !isEnd) || (isEnd && !wasStart);
-    const part = (needsLine ? `\n${'  '.repeat(Math.max(0, depth))}` : before === ':' ? ' ' : '') + token;
-    if (token === '{' || token === '[') depth += 1;
-    length += part.length;
-    if (length > most) return { text: parts.join(''), isWhole: false };
-    parts.push(part);
-    before = token;
-  }
-  return { text: parts.join(''), isWhole: true };
-}
-
 function nameOf({ name }: Readonly<Record<string, unknown>>): string {
   return String(name);
 }

@@ -4,18 +4,24 @@ import { api, dataOf } from '@/api/client';
 import { ApiProblem } from '@/api/problems';
 import type { Event } from '@/api/schema';
 import { openStream, type Stream } from '@/api/stream';
+import { apiRunPath } from '@/model/paths';
 
 const PAGE = 1_000;
 const FRAME_MS = 100;
 const RETRY_MS = 2_000;
 
 /** `events` oldest first; a new array each time it has grown. `isComplete`: all that there was is read. */
-export type History = { readonly events: readonly Event[]; readonly isComplete: boolean; readonly error: unknown };
+export type History = {
+  readonly events: readonly Event[];
+  readonly isComplete: boolean;
+  /** What was refused: reading has ended there, until it is tried again. */
+  readonly error: unknown;
+};
 
 const NOTHING: History = { events: [], isComplete: false, error: null };
 
 /** The history while the component is shown. `isFinished` false again (a retry): it is followed anew. */
-export function useHistory(runId: string, isFinished: boolean): History {
+export function useHistory(runId: string, isFinished: boolean): History & { retry: () => void } {
   const [reader, setReader] = useState<HistoryReader | null>(null);
   const [history, setHistory] = useState<History>(NOTHING);
   useEffect(() => {
@@ -27,15 +33,18 @@ export function useHistory(runId: string, isFinished: boolean): History {
   useEffect(() => {
     if (!isFinished) reader?.follow();
   }, [reader, isFinished]);
-  return history;
+  return { ...history, retry: () => reader?.retry() };
 }
 
-class HistoryReader {
+/** Reads one run's history. Its owner starts and stops it. */
+export class HistoryReader {
   private readonly events: Event[] = [];
   private readonly seen = new Set<string>();
   private cursor: string | null = null;
   private isComplete = false;
   private isStopped = false;
+  private isReading = false;
+  private error: unknown = null;
   private stream: Stream | null = null;
   private timer: number | undefined;
 
@@ -54,11 +63,19 @@ class HistoryReader {
     window.clearTimeout(this.timer);
   }
 
+  /** Go on where it was refused. */
+  retry(): void {
+    if (this.isStopped) return;
+    this.error = null;
+    this.publish();
+    void this.readOn();
+  }
+
   /** Go on behind what is known, if what there was is read and nothing is open. */
   follow(): void {
     if (this.isStopped || !this.isComplete || this.stream !== null || this.cursor === null) return;
     this.stream = openStream<Event>({
-      path: `/api/v1/runs/${encodeURIComponent(this.runId)}/events`,
+      path: `${apiRunPath(this.runId)}/events`,
       query: { cursor: this.cursor },
       onFrame: (frame) => {
         if (frame.type === 'event') this.add([frame.event]);
@@ -66,10 +83,22 @@ class HistoryReader {
       onStatus: (status) => {
         if (status === 'ended') this.stream = null;
       },
+      onRefused: (problem) => {
+        this.stream = null;
+        this.fail(problem);
+      },
     });
   }
 
   private async readOn(): Promise<void> {
+    if (this.isReading) return;
+    this.isReading = true;
+    await this.readPages();
+    this.isReading = false;
+    this.follow();
+  }
+
+  private async readPages(): Promise<void> {
     while (!this.isComplete && !this.isStopped) {
       try {
         const query = this.cursor === null ? { limit: PAGE } : { limit: PAGE, cursor: this.cursor };
@@ -80,11 +109,10 @@ class HistoryReader {
         this.isComplete = page.next_cursor === null;
         this.add(page.items);
       } catch (error) {
-        if (error instanceof ApiProblem) return this.publish(error);
+        if (error instanceof ApiProblem) return this.fail(error);
         await new Promise((resolve) => window.setTimeout(resolve, RETRY_MS));
       }
     }
-    this.follow();
   }
 
   private add(events: readonly Event[]): void {
@@ -94,11 +122,17 @@ class HistoryReader {
       this.events.push(event);
       this.cursor = this.isComplete ? event.cursor : this.cursor;
     }
-    this.timer ??= window.setTimeout(() => this.publish(null), FRAME_MS);
+    this.timer ??= window.setTimeout(() => this.publish(), FRAME_MS);
   }
 
-  private publish(error: unknown): void {
+  private fail(error: unknown): void {
+    this.error = error;
+    this.publish();
+  }
+
+  private publish(): void {
+    window.clearTimeout(this.timer);
     this.timer = undefined;
-    if (!this.isStopped) this.tell({ events: [...this.events], isComplete: this.isComplete, error });
+    if (!this.isStopped) this.tell({ events: [...this.events], isComplete: this.isComplete, error: this.error });
   }
 }

@@ -1,7 +1,9 @@
-/** What a person can do to a run: one request each. */
+/** What a person can do to a run on its own page: one request each. */
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { api, fetchApi } from '@/api/client';
+import { ApiProblem } from '@/api/problems';
 import type { Run } from '@/api/schema';
+import type { SubmitKeys } from '@/model/idempotency';
 
 export type Answer = 'approve' | 'reject';
 
@@ -19,15 +21,6 @@ export function useAction<Input>(act: (input: Input) => Promise<unknown>, after?
     },
   });
   return { run: (input) => !isPending && mutate(input), isBusy: isPending, error, reset };
-}
-
-export function cancelRun(runId: string, body: { reason: string | null; force: boolean }): Promise<unknown> {
-  return api.POST('/api/v1/runs/{run_id}/cancel', { params: { path: { run_id: runId } }, body });
-}
-
-/** `tasks` null: all that failed. */
-export function retryRun(runId: string, tasks: string[] | null): Promise<unknown> {
-  return api.POST('/api/v1/runs/{run_id}/retry', { params: { path: { run_id: runId } }, body: { tasks } });
 }
 
 export function suspendRun(runId: string): Promise<unknown> {
@@ -58,9 +51,14 @@ export function submissionText(
   return `{"workflow":${workflow},"params":${JSON.stringify(params)},"labels":${JSON.stringify(labels)}}`;
 }
 
-/** A new run. The same key with the same body makes no second one. */
-export async function submitText(body: string, key: string): Promise<Run> {
-  const headers = { 'Content-Type': 'application/json', 'Idempotency-Key': key };
-  const answer = await fetchApi(new URL('/api/v1/runs', window.location.origin).href, { method: 'POST', headers, body });
-  return (await answer.json()) as Run;
+/** A new run. The same body makes no second one, unless the first was deleted. */
+export async function submitWithKey(body: string, keys: SubmitKeys): Promise<Run> {
+  const headers = { 'Content-Type': 'application/json', 'Idempotency-Key': keys.of(body) };
+  try {
+    const answer = await fetchApi(new URL('/api/v1/runs', window.location.origin).href, { method: 'POST', headers, body });
+    return (await answer.json()) as Run;
+  } catch (error) {
+    if (error instanceof ApiProblem && error.status === 410) keys.forget(body);
+    throw error;
+  }
 }

@@ -4,12 +4,13 @@ import type { Run } from '@/api/schema';
 import { currentToken } from '@/api/session';
 import type { Command } from '@/components/Commands';
 import { curlCommand, podrunCommand } from '@/model/commands';
+import { apiRunPath } from '@/model/paths';
 import { isOver } from '@/model/phases';
 
 /** For the view that is open, for the task that is chosen, and what could be done next. */
 export function runCommands(run: Run, view: string, task: string | null): readonly Command[] {
   const { origin } = window.location;
-  const path = `/api/v1/runs/${encodeURIComponent(run.id)}`;
+  const path = apiRunPath(run.id);
   const curl = (below: string) => curlCommand(origin, { path: path + below }, currentToken() !== null);
   const podrun = (...words: string[]) => podrunCommand(origin, ...words);
   const commands: Command[] = [{ name: 'podrun get', text: podrun('get', run.id) }];

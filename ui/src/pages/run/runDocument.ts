@@ -3,6 +3,7 @@ import { useQuery } from '@tanstack/react-query';
 import { useMemo } from 'react';
 import { fetchApi } from '@/api/client';
 import { keys } from '@/api/query';
+import { apiRunPath } from '@/model/paths';
 import { type DocumentFacts, factsOf, NO_FACTS } from './documentText';
 
 /** A larger document is not parsed: it would hold up the page for longer than what is learned is worth. */
@@ -13,7 +14,7 @@ export function useRunDocument(runId: string) {
   return useQuery({
     queryKey: keys.document(runId),
     queryFn: async () => {
-      const address = new URL(`/api/v1/runs/${encodeURIComponent(runId)}/workflow`, window.location.origin);
+      const address = new URL(`${apiRunPath(runId)}/workflow`, window.location.origin);
       return (await fetchApi(address.href)).text();
     },
     staleTime: Number.POSITIVE_INFINITY,

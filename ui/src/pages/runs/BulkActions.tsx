@@ -1,8 +1,9 @@
 import { useEffect, useRef, useState } from 'react';
 import type { Run } from '@/api/schema';
-import { askForEach, cancelRun, isCancellable, isRetryable, type Refusal, retryRun, runsText } from './actions';
+import { CancelDialog } from '@/components/CancelDialog';
+import { cancelRun, retryRun } from '@/model/runRequests';
+import { askForEach, isCancellable, isRetryable, type Refusal, runsText } from './actions';
 import styles from './BulkActions.module.css';
-import { CancelDialog } from './CancelDialog';
 import { Refusals } from './Refusals';
 
 type Props = {
@@ -41,7 +42,11 @@ export function BulkActions({ runs, selected, onSelect, onDone, newCount, onNew 
     <>
       <div className={styles.bar}>
         <SelectAll runs={runs} chosen={chosen.length} onSelect={onSelect} />
-        <button type="button" disabled={isBusy || retryable.length === 0} onClick={() => act(retryable, retryRun, 'retried')}>
+        <button
+          type="button"
+          disabled={isBusy || retryable.length === 0}
+          onClick={() => act(retryable, (run) => retryRun(run.id, null), 'retried')}
+        >
           Retry{chosen.length > 0 && ` ${retryable.length}`}
         </button>
         <button
@@ -62,14 +67,25 @@ export function BulkActions({ runs, selected, onSelect, onDone, newCount, onNew 
       <Refusals refusals={refusals} onClose={() => setRefusals([])} />
       {isAsking && (
         <CancelDialog
-          runs={cancellable}
-          others={chosen.length - cancellable.length}
+          title={`Cancel ${runsText(cancellable.length)}?`}
+          submitLabel={`Cancel ${runsText(cancellable.length)}`}
+          closeLabel={cancellable.length === 1 ? 'Let it run' : 'Let them run'}
           onClose={() => setIsAsking(false)}
-          onCancel={(reason, force) => act(cancellable, (run) => cancelRun(run, reason, force), 'being cancelled')}
-        />
+          onCancel={(cancellation) => act(cancellable, (run) => cancelRun(run.id, cancellation), 'being cancelled')}
+        >
+          {cancellable.length === 1 ? 'Its' : 'Their'} waiting and running tasks become Cancelled, and their pods are deleted.
+          Then the tasks of <code>on_exit</code> run.{othersText(chosen.length - cancellable.length)}
+        </CancelDialog>
       )}
     </>
   );
+}
+
+function othersText(count: number): string {
+  if (count === 0) return '';
+  return count === 1
+    ? ' 1 of the selected is over already and stays as it is.'
+    : ` ${count} of the selected are over already and stay as they are.`;
 }
 
 type SelectAllProps = { runs: readonly Run[]; chosen: number; onSelect: (selected: ReadonlySet<string>) => void };

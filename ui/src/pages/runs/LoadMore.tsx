@@ -8,12 +8,12 @@ export function LoadMore({ live }: { live: LiveRuns }) {
   const mark = useRef<HTMLDivElement>(null);
   const { next } = list;
   useEffect(() => {
-    // After a refusal only the button asks again.
-    if (mark.current === null || next === null || error !== null) return;
+    // After a refusal only the button asks again. After each page it looks anew: the list may have begun anew while it came.
+    if (mark.current === null || next === null || error !== null || isLoadingMore) return;
     const observer = new IntersectionObserver(([entry]) => entry?.isIntersecting && void loadMore(), { rootMargin: '600px' });
     observer.observe(mark.current);
     return () => observer.disconnect();
-  }, [next, error, loadMore]);
+  }, [next, error, isLoadingMore, loadMore]);
   return (
     <div ref={mark} className={styles.more}>
       {next !== null && (

@@ -1,5 +1,6 @@
 import { Link } from 'react-router';
 import { Notice } from '@/components/Notice';
+import { runPath } from '@/model/paths';
 import { type Refusal, runsText } from './actions';
 
 /** The runs for which the service refused what was asked, each with its sentence. */
@@ -11,7 +12,7 @@ export function Refusals({ refusals, onClose }: { refusals: readonly Refusal[]; 
       <ul>
         {refusals.map(({ run, sentence }) => (
           <li key={run.id}>
-            <Link to={`/runs/${run.id}`} title={run.id}>
+            <Link to={runPath(run.id)} title={run.id}>
               {run.workflow} {run.id.slice(-8)}
             </Link>
             : {sentence}

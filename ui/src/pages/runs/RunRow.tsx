@@ -3,6 +3,7 @@ import { Link } from 'react-router';
 import type { Run } from '@/api/schema';
 import { PhaseBadge } from '@/components/PhaseBadge';
 import { Duration, RelativeTime } from '@/components/Time';
+import { runPath } from '@/model/paths';
 import { isFailure } from '@/model/phases';
 import { RunLabels } from './RunLabels';
 import { RunProgress } from './RunProgress';
@@ -40,7 +41,7 @@ export const RunRow = memo(function RunRow({ run, isSelected, actions }: Props) 
         )}
       </div>
       <div className={styles.what}>
-        <Link to={`/runs/${run.id}`} className={styles.name} title={`${run.workflow} ${run.id}`}>
+        <Link to={runPath(run.id)} className={styles.name} title={`${run.workflow} ${run.id}`}>
           <bdi>{run.workflow}</bdi> <span className={styles.id}>{short}</span>
         </Link>
         <button

@@ -1,4 +1,4 @@
-import { useMemo, useRef, useState } from 'react';
+import { useEffect, useMemo, useRef, useState } from 'react';
 import type { Run } from '@/api/schema';
 import { BulkActions } from './BulkActions';
 import { EmptyRuns } from './EmptyRuns';
@@ -29,6 +29,12 @@ export function RunsSection({ filter, live, onChoose }: Props) {
     onChoose({ label_selector: withLabel(filter.label_selector, key, value) }),
   );
   const actions = useMemo(() => ({ select, chooseWorkflow, chooseLabel }), [select, chooseWorkflow, chooseLabel]);
+  const { askBeforeBeginningAnew } = live;
+  const isAtTop = useStable(() => selected.size === 0 && (top.current?.getBoundingClientRect().top ?? -1) >= 0);
+  useEffect(() => {
+    askBeforeBeginningAnew(isAtTop);
+    return () => askBeforeBeginningAnew(() => false);
+  }, [askBeforeBeginningAnew, isAtTop]);
   const showNew = () => {
     release();
     top.current?.scrollIntoView({ block: 'start' });

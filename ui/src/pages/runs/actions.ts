@@ -1,5 +1,4 @@
 /** Cancel and retry of several runs: which of them it is for, and what came of it. */
-import { api, dataOf } from '@/api/client';
 import { sentenceOf } from '@/api/problems';
 import type { Run } from '@/api/schema';
 import { isOver } from '@/model/phases';
@@ -16,15 +15,6 @@ export function isCancellable(run: Run): boolean {
 /** Only what failed or was cancelled can run again. */
 export function isRetryable(run: Run): boolean {
   return isOver(run.phase) && run.phase !== 'Succeeded';
-}
-
-export function cancelRun(run: Run, reason: string, force: boolean): Promise<Run> {
-  const body = { reason: reason || null, force };
-  return dataOf(api.POST('/api/v1/runs/{run_id}/cancel', { params: { path: { run_id: run.id } }, body }));
-}
-
-export function retryRun(run: Run): Promise<Run> {
-  return dataOf(api.POST('/api/v1/runs/{run_id}/retry', { params: { path: { run_id: run.id } }, body: { tasks: null } }));
 }
 
 /** Ask for each run, a few at once; gives those that were refused, in their order. `onDone` gets the others as they are now. */

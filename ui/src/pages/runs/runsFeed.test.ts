@@ -4,9 +4,9 @@ import type { Event, Run, RunCounts, RunList } from '@/api/schema';
 import type { StreamStatus } from '@/api/stream';
 import { NO_FILTER, type RunFilter, wantsPhase } from './filter';
 import { RunsFeed } from './runsFeed';
-import { createdAt } from './runsList';
+import { createdAt, ofFirstPage, type RunsList } from './runsList';
 import type { RunsSource } from './source';
-import { idAt, runAt } from './testRuns';
+import { idAt, pageOf, runAt } from './testRuns';
 
 /** A service in memory, that writes down what it is asked for. */
 class FakeSource implements RunsSource {
@@ -60,8 +60,8 @@ class FakeSource implements RunsSource {
 let source: FakeSource;
 let stop: () => void;
 
-function begin(filter: Partial<RunFilter> = {}): RunsFeed {
-  const feed = new RunsFeed(source, { ...NO_FILTER, ...filter }, undefined);
+function begin(filter: Partial<RunFilter> = {}, known?: RunsList): RunsFeed {
+  const feed = new RunsFeed(source, { ...NO_FILTER, ...filter }, known);
   stop = feed.start();
   return feed;
 }
@@ -211,6 +211,36 @@ test('RunsFeed: a refusal is shown, and forgotten when it is answered', async ()
   await settle();
   expect(feed.snapshot().error).toBeNull();
   expect(seconds(feed)).toEqual([1]);
+});
+
+test('RunsFeed: runs known from before are read again, also those that were over', async () => {
+  source.pageSize = 2;
+  const known = ofFirstPage(pageOf([5, 4, 3, 2, 1], null, { phase: 'Failed', is_finished: true }));
+  source.put(...known.runs, runAt(1, { version: 2, phase: 'Succeeded', is_finished: true }));
+  const feed = begin({}, known);
+  await settle();
+  expect(feed.snapshot().list.runs.map(({ phase }) => phase)).toEqual(['Failed', 'Failed', 'Failed', 'Failed', 'Succeeded']);
+});
+
+test('RunsFeed: a list in which thousands came in begins anew, when nobody minds', async () => {
+  for (let second = 0; second < 100; second += 1) source.put(runAt(second));
+  const feed = begin();
+  await settle();
+  let mayBegin = false;
+  feed.askBeforeBeginningAnew(() => mayBegin);
+  for (let second = 100; second < 3_300; second += 400) {
+    for (let more = 0; more < 399; more += 1) source.put(runAt(second + more));
+    source.tell(runAt(second + 399));
+    await settle();
+  }
+  expect(feed.snapshot().list.runs).toHaveLength(3_300);
+  mayBegin = true;
+  source.tell(runAt(3_300));
+  await settle();
+  expect(seconds(feed)).toHaveLength(100);
+  expect(seconds(feed)[0]).toBe(3_300);
+  await feed.loadMore();
+  expect(seconds(feed)).toHaveLength(200);
 });
 
 function eventOf(run: Run): Event {

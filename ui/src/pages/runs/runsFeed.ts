@@ -42,6 +42,10 @@ const AT_ONCE = 4;
 const MOST_PAGES = 4;
 /** More pages of new runs than this are not read to fill the space above older ones: the list begins anew. */
 const MOST_NEW_PAGES = 5;
+/** After so many new runs the list begins anew when nobody minds: one that is open for days would only grow. */
+const MOST_ARRIVED = 3_000;
+/** Runs known from before are read again when the list is shown again: the newest of them. */
+const MOST_KNOWN_READ_AGAIN = 1_000;
 
 export class RunsFeed {
   private view: RunsView;
@@ -55,6 +59,8 @@ export class RunsFeed {
   private reading: Throttle | null = null;
   private counting: Throttle | null = null;
   private unfollow: (() => void) | null = null;
+  /** Whether the list may begin anew: nobody reads or has selected what would go. */
+  private mayBeginAnew: () => boolean = () => false;
 
   constructor(
     private readonly source: RunsSource,
@@ -78,6 +84,8 @@ export class RunsFeed {
     const counting = new Throttle(() => this.ended(this.count()), COUNTS_PAUSE_MS);
     Object.assign(this, { abort, reading, counting });
     this.update({ isLoadingMore: false });
+    // Also what was over may have been retried while nobody listened.
+    for (const run of this.view.list.runs.slice(0, MOST_KNOWN_READ_AGAIN)) this.changed.add(run.id);
     this.refresh();
     return () => {
       this.unfollow?.();
@@ -94,6 +102,10 @@ export class RunsFeed {
     for (const run of this.view.list.runs) if (!run.is_finished) this.changed.add(run.id);
     this.reading?.ask();
     this.counting?.ask();
+  };
+
+  readonly askBeforeBeginningAnew = (mayBeginAnew: () => boolean): void => {
+    this.mayBeginAnew = mayBeginAnew;
   };
 
   /** Read the next page of older runs, if there is one. */
@@ -172,8 +184,8 @@ export class RunsFeed {
     }
     if (list === null) return '';
     const isJoined = newest !== undefined && (cursor === null || (list.end !== null && list.end <= newest));
-    const page = { items: [...list.runs], next_cursor: list.next };
-    this.update({ list: isJoined ? withPageAgain(this.view.list, page, true) : list, error: null });
+    const joined = isJoined ? withPageAgain(this.view.list, { items: [...list.runs], next_cursor: list.next }, true) : list;
+    this.update({ list: joined.arrived > MOST_ARRIVED && this.mayBeginAnew() ? list : joined, error: null });
     return cursor === null ? '' : (list.end ?? '');
   }
 

@@ -13,9 +13,11 @@ export type RunsList = {
   /** Id of the oldest run that was read by page; null: none yet. Older ones are not in the list while `next` is not null. */
   readonly end: string | null;
   readonly isRead: boolean;
+  /** So many came in at the top since the first page was read. */
+  readonly arrived: number;
 };
 
-export const NOTHING_READ: RunsList = { runs: [], next: null, end: null, isRead: false };
+export const NOTHING_READ: RunsList = { runs: [], next: null, end: null, isRead: false, arrived: 0 };
 
 /** Above and below every id. */
 const TOP = '~';
@@ -23,7 +25,7 @@ const BOTTOM = '';
 
 /** The first page as it was read first, or again when too much has come since. */
 export function ofFirstPage(page: RunList): RunsList {
-  return { runs: page.items, next: page.next_cursor, end: page.items.at(-1)?.id ?? null, isRead: true };
+  return { runs: page.items, next: page.next_cursor, end: page.items.at(-1)?.id ?? null, isRead: true, arrived: 0 };
 }
 
 /** The list with the page behind its end. */
@@ -34,7 +36,9 @@ export function withNextPage(list: RunsList, page: RunList): RunsList {
 
 /** The list with a page that was read again; `isTop`: nothing newer exists than what this page has. */
 export function withPageAgain(list: RunsList, page: RunList, isTop: boolean): RunsList {
-  return { ...list, runs: merged(list.runs, page, isTop) };
+  const newest = list.runs[0]?.id ?? TOP;
+  const arrived = list.arrived + (isTop ? page.items.filter(({ id }) => id > newest).length : 0);
+  return { ...list, runs: merged(list.runs, page, isTop), arrived };
 }
 
 /** The list with a run that was read again. Without `isWanted` it leaves the list. */

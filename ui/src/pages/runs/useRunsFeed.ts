@@ -1,7 +1,6 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { useEffect, useMemo, useSyncExternalStore } from 'react';
 import { keys } from '@/api/query';
-import type { Run } from '@/api/schema';
 import { type RunFilter, searchOf } from './filter';
 import { RunsFeed, type RunsView } from './runsFeed';
 import type { RunsList } from './runsList';
@@ -10,7 +9,7 @@ import { apiSource } from './source';
 /** No event tells of a run that was deleted: the newest page is read again so often. */
 const REFRESH_MS = 30_000;
 
-export type LiveRuns = RunsView & { refresh: () => void; loadMore: () => Promise<void>; take: (run: Run) => void };
+export type LiveRuns = RunsView & Pick<RunsFeed, 'refresh' | 'loadMore' | 'take' | 'askBeforeBeginningAnew'>;
 
 /** The runs that a filter means, live while the component is shown. What was read stays in the cache for coming back. */
 export function useRunsFeed(filter: RunFilter): LiveRuns {
@@ -32,5 +31,6 @@ export function useRunsFeed(filter: RunFilter): LiveRuns {
     };
   }, [feed, queries, key]);
   const view = useSyncExternalStore(feed.subscribe, feed.snapshot);
-  return { ...view, refresh: feed.refresh, loadMore: feed.loadMore, take: feed.take };
+  const { refresh, loadMore, take, askBeforeBeginningAnew } = feed;
+  return { ...view, refresh, loadMore, take, askBeforeBeginningAnew };
 }

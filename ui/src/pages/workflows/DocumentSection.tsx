@@ -1,8 +1,9 @@
 import { useMemo, useState } from 'react';
 import { useSearchParams } from 'react-router';
-import type { StoredWorkflow, WorkflowVersion } from '@/api/schema';
+import type { WorkflowVersion } from '@/api/schema';
 import { CopyButton } from '@/components/CopyButton';
-import { versionIn } from './paths';
+import { versionIn } from '@/model/paths';
+import { documentOf, type WorkflowAnswer } from './reading';
 import { VersionDiff } from './VersionDiff';
 import styles from './workflows.module.css';
 
@@ -10,11 +11,11 @@ import styles from './workflows.module.css';
 const MOST_LINES = 2_000;
 
 /** The document of a version, or how it differs from another version's, which the address keeps. */
-export function DocumentSection({ workflow, versions }: { workflow: StoredWorkflow; versions: readonly WorkflowVersion[] }) {
-  const { name, version, document } = workflow;
+export function DocumentSection({ workflow, versions }: { workflow: WorkflowAnswer; versions: readonly WorkflowVersion[] }) {
+  const { name, version } = workflow;
   const [search, setSearch] = useSearchParams();
   const other = versionIn(search.get('compare'));
-  const text = useMemo(() => JSON.stringify(document, null, 2), [document]);
+  const text = useMemo(() => documentOf(workflow), [workflow]);
   const others = versions.filter((each) => each.version !== version);
   const compare = (chosen: string) =>
     setSearch(

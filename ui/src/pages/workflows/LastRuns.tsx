@@ -1,10 +1,10 @@
 import { useEffect, useRef, useState } from 'react';
 import { Link } from 'react-router';
 import type { Run } from '@/api/schema';
+import { runPath, runsPath } from '@/model/paths';
 import { signOf, toneOf } from '@/model/phases';
 import { localText } from '@/model/times';
 import list from './list.module.css';
-import { runPath, runsPath } from './paths';
 import { useNewestRuns } from './reading';
 
 const SHOWN = 5;

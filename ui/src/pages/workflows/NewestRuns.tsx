@@ -3,7 +3,7 @@ import type { Run } from '@/api/schema';
 import { ErrorNotice } from '@/components/Notice';
 import { PhaseBadge } from '@/components/PhaseBadge';
 import { Duration, RelativeTime } from '@/components/Time';
-import { runPath, runsPath, shortId } from './paths';
+import { runPath, runsPath, shortId } from '@/model/paths';
 import { useNewestRuns } from './reading';
 import styles from './workflows.module.css';
 

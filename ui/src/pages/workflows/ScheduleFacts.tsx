@@ -2,8 +2,8 @@ import { Link } from 'react-router';
 import type { StoredSchedule } from '@/api/schema';
 import { RelativeTime } from '@/components/Time';
 import { useNow } from '@/model/now';
+import { runPath } from '@/model/paths';
 import { localText } from '@/model/times';
-import { runPath } from './paths';
 import { nextText } from './schedules';
 import styles from './workflows.module.css';
 

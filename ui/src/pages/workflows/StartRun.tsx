@@ -9,9 +9,9 @@ import { Dialog } from '@/components/Dialog';
 import { ErrorNotice } from '@/components/Notice';
 import { ParamsForm } from '@/components/ParamsForm';
 import { SubmitKeys } from '@/model/idempotency';
+import { runPath } from '@/model/paths';
 import { parseLabels } from './labels';
 import { fieldsOf } from './params';
-import { runPath } from './paths';
 import styles from './workflows.module.css';
 
 /** Asks for a run's params and starts it; `version` null: of the newest one. */

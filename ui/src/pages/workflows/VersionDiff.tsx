@@ -1,7 +1,7 @@
 import { useMemo } from 'react';
 import { ErrorNotice } from '@/components/Notice';
 import { type DiffLine, diffLines } from './lineDiff';
-import { useStoredWorkflow } from './reading';
+import { documentOf, useStoredWorkflow } from './reading';
 import styles from './workflows.module.css';
 
 type Props = { name: string /** The version whose document is `text`. */; shown: number; text: string; other: number };
@@ -9,7 +9,7 @@ type Props = { name: string /** The version whose document is `text`. */; shown:
 /** What changed between two versions of a workflow, from the older one to the newer one. */
 export function VersionDiff({ name, shown, text, other }: Props) {
   const { data, error } = useStoredWorkflow(name, other);
-  const otherText = useMemo(() => (data === undefined ? null : JSON.stringify(data.document, null, 2)), [data]);
+  const otherText = useMemo(() => (data === undefined ? null : documentOf(data)), [data]);
   const hunks = useMemo(() => {
     if (otherText === null) return null;
     return other < shown ? diffLines(otherText, text) : diffLines(text, otherText);

@@ -1,7 +1,7 @@
 import { Link } from 'react-router';
 import { ErrorNotice } from '@/components/Notice';
 import { RelativeTime } from '@/components/Time';
-import { pathOf } from './paths';
+import { workflowPath } from '@/model/paths';
 import type { useVersions } from './reading';
 import styles from './workflows.module.css';
 
@@ -27,7 +27,7 @@ export function VersionsSection({
             {versions.map(({ version, created_at }) => (
               <li key={version}>
                 <Link
-                  to={pathOf(name, version === newest ? null : version)}
+                  to={workflowPath(name, version === newest ? null : version)}
                   aria-current={version === shown ? 'true' : undefined}
                 >
                   Version {version}

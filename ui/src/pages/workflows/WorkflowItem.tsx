@@ -1,9 +1,9 @@
 import { Link } from 'react-router';
 import type { ListedWorkflow } from '@/api/schema';
 import { ErrorNotice } from '@/components/Notice';
+import { workflowPath } from '@/model/paths';
 import { LastRuns } from './LastRuns';
 import list from './list.module.css';
-import { pathOf } from './paths';
 import { usePause } from './reading';
 import { ScheduleFacts } from './ScheduleFacts';
 import { scheduleText } from './schedules';
@@ -17,7 +17,7 @@ export function WorkflowItem({ workflow, onStart }: { workflow: ListedWorkflow; 
     <li className={list.item}>
       <div className={styles.what}>
         <h2 className={list.name}>
-          <Link to={pathOf(name)} title={name}>
+          <Link to={workflowPath(name)} title={name}>
             <bdi>{name}</bdi>
           </Link>
         </h2>

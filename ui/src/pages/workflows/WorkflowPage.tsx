@@ -1,14 +1,13 @@
 import { useEffect, useState } from 'react';
 import { Link, useParams, useSearchParams } from 'react-router';
 import { ApiProblem } from '@/api/problems';
-import type { StoredWorkflow } from '@/api/schema';
 import { ErrorNotice, Notice } from '@/components/Notice';
+import { runsPath, versionIn, workflowPath } from '@/model/paths';
 import { DeleteWorkflow } from './DeleteWorkflow';
 import { DocumentSection } from './DocumentSection';
 import { NewestRuns } from './NewestRuns';
 import { ParamsTable } from './ParamsTable';
-import { pathOf, runsPath, versionIn } from './paths';
-import { useLiveRuns, usePause, useStoredWorkflow, useVersions } from './reading';
+import { useLiveRuns, usePause, useStoredWorkflow, useVersions, type WorkflowAnswer } from './reading';
 import { ScheduleSection } from './ScheduleSection';
 import { StartRun } from './StartRun';
 import { VersionsSection } from './VersionsSection';
@@ -60,7 +59,7 @@ function NotStored({ name, version, message }: { name: string; version: number |
       <ul className={styles.links}>
         {version !== null && (
           <li>
-            <Link to={pathOf(name)}>Its newest version</Link>
+            <Link to={workflowPath(name)}>Its newest version</Link>
           </li>
         )}
         <li>
@@ -75,7 +74,7 @@ function NotStored({ name, version, message }: { name: string; version: number |
 }
 
 /** `asked`: the version in the address, null for the newest. */
-function Stored({ workflow, asked }: { workflow: StoredWorkflow; asked: number | null }) {
+function Stored({ workflow, asked }: { workflow: WorkflowAnswer; asked: number | null }) {
   const { name, description, schedule, paused } = workflow;
   const versions = useVersions(name);
   const newest = versions.data?.pages[0]?.items[0]?.version ?? null;
@@ -86,7 +85,7 @@ function Stored({ workflow, asked }: { workflow: StoredWorkflow; asked: number |
       <Heading workflow={workflow} asked={asked} newest={newest} />
       {isOld && (
         <Notice>
-          This is version {asked}. The newest is <Link to={pathOf(name)}>version {newest}</Link>
+          This is version {asked}. The newest is <Link to={workflowPath(name)}>version {newest}</Link>
           {schedule !== null && '; the schedule runs that one'}.
         </Notice>
       )}
@@ -109,7 +108,7 @@ function Stored({ workflow, asked }: { workflow: StoredWorkflow; asked: number |
   );
 }
 
-function Heading({ workflow, asked, newest }: { workflow: StoredWorkflow; asked: number | null; newest: number | null }) {
+function Heading({ workflow, asked, newest }: { workflow: WorkflowAnswer; asked: number | null; newest: number | null }) {
   const { name, version, schedule, paused } = workflow;
   const [dialog, setDialog] = useState<'start' | 'delete' | null>(null);
   const pause = usePause(name);

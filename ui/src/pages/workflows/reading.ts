@@ -3,8 +3,9 @@ import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tansta
 import { useEffect } from 'react';
 import { api, dataOf } from '@/api/client';
 import { keys } from '@/api/query';
-import type { Event } from '@/api/schema';
+import type { Event, StoredWorkflow } from '@/api/schema';
 import { openStream } from '@/api/stream';
+import { indented, memberText } from '@/model/jsonText';
 import { lanes, Pacer } from './pacing';
 
 /** Next and last runs of schedules change without an event. */
@@ -26,19 +27,25 @@ export function useStoredWorkflows() {
   });
 }
 
+/** `text`: the whole answer as it came, for numbers in the document that would be rounded. */
+export type WorkflowAnswer = StoredWorkflow & { readonly text: string };
+
 /** One stored workflow with a document of it; `version` null: the newest. */
 export function useStoredWorkflow(name: string, version: number | null) {
   return useQuery({
     queryKey: keys.workflow(name, version),
-    queryFn: ({ signal }) =>
-      dataOf(
-        api.GET('/api/v1/workflows/{name}', {
-          params: { path: { name }, query: { version: version ?? undefined } },
-          signal,
-        }),
-      ),
+    queryFn: async ({ signal }): Promise<WorkflowAnswer> => {
+      const params = { path: { name }, query: { version: version ?? undefined } };
+      const text = await dataOf(api.GET('/api/v1/workflows/{name}', { params, signal, parseAs: 'text' }));
+      return { ...(JSON.parse(text) as StoredWorkflow), text };
+    },
     refetchInterval: POLL_MS,
   });
+}
+
+/** The document in an answer, indented, with its numbers as they were written. */
+export function documentOf({ text }: WorkflowAnswer): string {
+  return indented(memberText(text, 'document') ?? 'null', Number.POSITIVE_INFINITY).text;
 }
 
 /** Its versions, newest first, page by page. */

@@ -1,5 +1,7 @@
 /** The folded and laid out graph of a run's tasks, made in a worker; the last one stays until the next is there. */
 import { useEffect, useMemo, useState } from 'react';
+import { PartMissing } from '@/api/parts';
+import { sentenceOf } from '@/api/problems';
 import type { TaskRun } from '@/api/schema';
 import type { Folding } from './folding';
 import type { Direction, Layout } from './layout';
@@ -19,7 +21,7 @@ type Shape = { readonly tasks: readonly TaskRun[]; readonly encoded: Encoded };
 
 const SLICE_MS = 8;
 
-/** `error`: a sentence, when there is no graph to come. */
+/** `error`: a sentence, when there is no graph to come. Throws PartMissing, as a part of the page that can’t be fetched does. */
 export function useGraph(
   tasks: readonly TaskRun[],
   onExit: ReadonlySet<string>,
@@ -29,7 +31,7 @@ export function useGraph(
   const shape = useShape(tasks, onExit);
   const [shapes] = useState(() => new WeakMap<object, Shape>());
   const [answer, setAnswer] = useState<Answer | null>(null);
-  const [error, setError] = useState<string | null>(null);
+  const [error, setError] = useState<Error | null>(null);
   const [client, setClient] = useState<LayoutClient | null>(null);
   useEffect(() => {
     const made = new LayoutClient(setAnswer, setError);
@@ -50,7 +52,8 @@ export function useGraph(
     const { folding, layout, question } = answer;
     return { shape: made.tasks, ownerOf: made.encoded.ownerOf, direction: question.direction, folding, layout };
   }, [answer, shapes]);
-  return { graph, error, retry: () => setAttempt((count) => count + 1) };
+  if (error instanceof PartMissing) throw error;
+  return { graph, error: error === null ? null : sentenceOf(error), retry: () => setAttempt((count) => count + 1) };
 }
 
 /** The tasks as a topology, anew only when it is another one. */

@@ -1,4 +1,5 @@
 import { type CSSProperties, memo } from 'react';
+import { serviceNow } from '@/api/clock';
 import { signOf, toneOf } from '@/model/phases';
 import { detailText, type Row, type Segment, segmentText } from './spans';
 import styles from './Timeline.module.css';
@@ -16,7 +17,7 @@ type Props = {
 /** A task's name and bars, or those of a fan-out's items together. It is not rendered again while time goes on. */
 export const TimelineRow = memo(function TimelineRow({ row, start, isSelected, isStop, onPress, onFocus }: Props) {
   const isFanOut = row.counts !== null;
-  const text = detailText(row, Date.now());
+  const text = detailText(row, serviceNow());
   return (
     <button
       type="button"
@@ -76,7 +77,7 @@ function Bar({ segment, start }: { segment: Segment; start: number }) {
       data-kind={kind}
       data-tone={kind === 'pending' && phase === 'Pending' ? 'pending' : toneOf(phase)}
       data-open={to === null}
-      title={segmentText(segment, Date.now())}
+      title={segmentText(segment, serviceNow())}
     >
       {kind === 'running' && (
         <span>

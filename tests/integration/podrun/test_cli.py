@@ -154,19 +154,21 @@ def test_timeout__run_goes_on__four_and_a_hint(
 
 def test_ctrl_c__waiting__130_and_a_hint(fake: FakeService, workflow_file: str) -> None:
     fake.add_run("run-1", polls=1000)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "podrun.cli", "submit", workflow_file, "--wait"],
+    # As on a terminal: what a shell starts in the background is started with SIGINT ignored, and hands that on.
+    on_a_terminal = ("env", "--default-signal=INT")
+    with subprocess.Popen(
+        [*on_a_terminal, sys.executable, "-m", "podrun.cli", "submit", workflow_file, "--wait"],
         env={**os.environ, "PODRUN_SERVER": fake.url},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    try:
-        assert fake.polled.wait(20)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
-    finally:
-        process.kill()
+    ) as process:
+        try:
+            assert fake.polled.wait(20)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert "podrun logs -f run-1" in errors
     assert "podrun cancel run-1" in errors

@@ -18,8 +18,7 @@ from playwright.async_api import Browser
 from tests.conftest import no_tasks_left_behind
 from tests.support.api import Api, api_of
 from tests.support.browser import Browsing, launched
-from tests.support.cluster import fresh_namespace
-from tests.support.service import ServiceProcess
+from tests.support.service import ServiceProcess, started
 from tests.support.workflows import approval, put_out, shell, workflow
 
 MakeService = Callable[..., ServiceProcess]
@@ -59,21 +58,21 @@ async def chromium() -> AsyncIterator[Browser]:
 def local_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """A service on local pods that stories share which don't mind others' runs."""
     with ExitStack() as stack:
-        yield _started(stack, tmp_path_factory.mktemp("browsed"), "local")
+        yield started(stack, tmp_path_factory.mktemp("browsed"), "local")
 
 
 @pytest.fixture(scope="module")
 def make_shared_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeService]:
     """Makes services that the stories of a module share."""
     with ExitStack() as stack:
-        yield lambda pods, **options: _started(stack, tmp_path_factory.mktemp("shared"), pods, **options)
+        yield lambda pods, **options: started(stack, tmp_path_factory.mktemp("shared"), pods, **options)
 
 
 @pytest.fixture
 def make_service(tmp_path: Path) -> Iterator[MakeService]:
     """Makes services of the story's own, with `pods` and the options of ServiceProcess; all of them end with the test."""
     with ExitStack() as stack:
-        yield lambda pods, **options: _started(stack, tmp_path / "service", pods, **options)
+        yield lambda pods, **options: started(stack, tmp_path / "service", pods, **options)
 
 
 @dataclass(frozen=True)
@@ -135,18 +134,3 @@ async def browsing(chromium: Browser, local_service: ServiceProcess) -> AsyncIte
         yield made
         await made.close()
     made.check()
-
-
-def _started(stack: ExitStack, folder: Path, pods: str, **options: Any) -> ServiceProcess:
-    if pods == "kubernetes" and "namespaces" not in options:
-        options["namespaces"] = [stack.enter_context(fresh_namespace())]
-    service = ServiceProcess(folder, pods, **options)
-    stack.callback(_end, service)
-    service.start()
-    return service
-
-
-def _end(service: ServiceProcess) -> None:
-    service.close()
-    faults = service.faults()
-    assert not faults, "the service wrote of faults:\n" + "\n".join(faults[:20])

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.conftest import missing_component
 from tests.support.api import Api, api_of
-from tests.support.cluster import fresh_namespace
-from tests.support.service import ServiceProcess
+from tests.support.service import ServiceProcess, started
 
 LOCAL = pytest.param("local", id="local")
 KUBERNETES = pytest.param("kubernetes", id="kubernetes", marks=pytest.mark.cluster)
@@ -37,28 +35,28 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """A service that the tests of a module share."""
     with ExitStack() as stack:
-        yield _started(stack, tmp_path_factory.mktemp("service"), request.param)
+        yield started(stack, tmp_path_factory.mktemp("service"), request.param)
 
 
 @pytest.fixture(scope="module")
 def local_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """A service on local pods that the tests of a module share."""
     with ExitStack() as stack:
-        yield _started(stack, tmp_path_factory.mktemp("service"), "local")
+        yield started(stack, tmp_path_factory.mktemp("service"), "local")
 
 
 @pytest.fixture(scope="module")
 def cluster_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """A service on the real cluster that the tests of a module share. Ask for it in tests marked `cluster`."""
     with ExitStack() as stack:
-        yield _started(stack, tmp_path_factory.mktemp("service"), "kubernetes")
+        yield started(stack, tmp_path_factory.mktemp("service"), "kubernetes")
 
 
 @pytest.fixture
 def make_service(tmp_path: Path) -> Iterator[MakeService]:
     """Makes services of the test's own, with `pods` and the options of ServiceProcess; all of them end with the test."""
     with ExitStack() as stack:
-        yield lambda pods, **options: _started(stack, tmp_path / "service", pods, **options)
+        yield lambda pods, **options: started(stack, tmp_path / "service", pods, **options)
 
 
 @pytest.fixture
@@ -74,18 +72,3 @@ async def api(request: pytest.FixtureRequest) -> AsyncIterator[Api]:
     shared: ServiceProcess = request.getfixturevalue(next(name for name in names if name in request.fixturenames))
     async with api_of(shared.url) as made:
         yield made
-
-
-def _started(stack: ExitStack, folder: Path, pods: str, **options: Any) -> ServiceProcess:
-    if pods == "kubernetes" and "namespaces" not in options:
-        options["namespaces"] = [stack.enter_context(fresh_namespace())]
-    service = ServiceProcess(folder, pods, **options)
-    stack.callback(_end, service)
-    service.start()
-    return service
-
-
-def _end(service: ServiceProcess) -> None:
-    service.close()
-    faults = service.faults()
-    assert not faults, "the service wrote of faults:\n" + "\n".join(faults[:20])

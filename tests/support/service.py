@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 
+from tests.support.cluster import fresh_namespace
 from tests.support.ports import free_port
 
 START_SECONDS = 60.0
@@ -137,3 +140,19 @@ class ServiceProcess:
                 if not open_runs:
                     return
                 time.sleep(0.2)
+
+
+def started(stack: ExitStack, folder: Path, pods: str, **options: Any) -> ServiceProcess:
+    """A service that ends with the stack, and must not have written of faults; on a cluster in a namespace of its own."""
+    if pods == "kubernetes" and "namespaces" not in options:
+        options["namespaces"] = [stack.enter_context(fresh_namespace())]
+    service = ServiceProcess(folder, pods, **options)
+    stack.callback(_end, service)
+    service.start()
+    return service
+
+
+def _end(service: ServiceProcess) -> None:
+    service.close()
+    faults = service.faults()
+    assert not faults, "the service wrote of faults:\n" + "\n".join(faults[:20])

@@ -65,7 +65,7 @@ async def test_log__while_the_pod_writes__follows_pauses_and_resumes(
         await page.get_by_role("region", name=re.compile("^Log of ")).hover()
         await page.mouse.wheel(0, -300)
         await expect(page.get_by_role("button", name="Follow", exact=True)).to_be_visible()
-        place = await _top_line(page)
+        place = await _settled_top_line(page)
         await expect(page.get_by_text(re.compile(r"([3-9]\d|\d{3,}) new lines below"))).to_be_visible()
         assert await _top_line(page) == place, "what is read moved"
 
@@ -100,6 +100,23 @@ async def _wait_for_line(page: Page, number: int) -> None:
     async with asyncio.timeout(60):
         while max(await drawn(page), default=0) < number:  # noqa: ASYNC110 - rows have no event
             await asyncio.sleep(0.02)
+
+
+async def _settled_top_line(page: Page) -> int:
+    """The first line in sight when the scrolling that a turn of the wheel began has come to rest."""
+    await page.evaluate(
+        """() => new Promise((rest) => {
+          const list = document.querySelector('main [data-virtuoso-scroller]');
+          let [top, frames] = [list.scrollTop, 0];
+          const look = () => {
+            frames = list.scrollTop === top ? frames + 1 : 0;
+            top = list.scrollTop;
+            frames < 20 ? requestAnimationFrame(look) : rest();
+          };
+          look();
+        })"""
+    )
+    return await _top_line(page)
 
 
 async def _top_line(page: Page) -> int:

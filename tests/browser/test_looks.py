@@ -58,6 +58,11 @@ async def test_view__light_dark_and_narrow__without_findings_or_sideways_scrolli
 
 async def _findings(page: Page, theme: str) -> list[str]:
     await expect(page.locator("html")).to_have_attribute("data-theme", theme)
+    # A part of the page that is being fetched has no style yet.
+    await page.evaluate(
+        """() => Promise.all([...document.querySelectorAll('link[rel=stylesheet]')].filter((link) => link.sheet === null)
+          .map((link) => new Promise((loaded) => { link.onload = link.onerror = loaded; })))"""
+    )
     # A colour that fades to another is neither for a moment.
     await page.evaluate(
         "Promise.all(document.getAnimations().filter((one) => one instanceof CSSTransition).map((one) => one.finished))"

@@ -18,7 +18,8 @@ from tests.support.workflows import shell, workflow
 
 TOKEN = "s3cret/+t0ken="
 #: The service refuses what comes without the token: that is what these tests are about.
-REFUSED = r"\b401\b"
+#: In Chromium's words, of a request and of a websocket.
+REFUSED = r"\b401\b|HTTP Authentication failed"
 _OPEN_SOCKET = """([url, protocols]) => new Promise((resolve) => {
   const socket = new WebSocket(url, protocols);
   socket.onopen = () => { socket.close(); resolve('opened'); };

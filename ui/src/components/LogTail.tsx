@@ -116,7 +116,7 @@ function Lines({ place, lines, said }: { place: Place; lines: readonly TailLine[
           ))}
         </div>
       )}
-      <Link to={logPath(runId, task, attempt.attempt, lines.at(-1)?.container)}>
+      <Link className={styles.whole} to={logPath(runId, task, attempt.attempt, lines.at(-1)?.container)}>
         Whole log of <bdi>{task}</bdi>, attempt {attempt.attempt}
       </Link>
     </div>

@@ -17,6 +17,8 @@ export default defineConfig({
     assetsInlineLimit: 0,
     // It would be an inline script's work; all browsers that run this page know module preloading.
     modulePreload: { polyfill: false },
+    // One style sheet, there before the first view: the style of a part that is fetched again would not be fetched again.
+    cssCodeSplit: false,
     chunkSizeWarningLimit: 700,
   },
   server: { proxy: { '/api': { target: server, ws: true } } },

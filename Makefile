@@ -5,6 +5,7 @@
 #   CLUSTER_UP     a command that starts a cluster and prints its kubeconfig as its last line; used where KUBECONFIG is not set
 #   FAKE_NODES     a command that adds N fake nodes to the cluster, for the tests with thousands of pods
 #   TEST_WORKERS   how many tests run side by side; 0: one after the other, in one process
+#   SEED           the seed of `make test-faults`; without, one is made up and printed
 #   IMAGE_BUILDER  a command `NAME CONTEXT [--build-arg K=V]...` that builds an image and gives it to the cluster
 #
 # The web page needs Node.js 20.19 or newer, with npm, to be built and checked; without, everything else works.
@@ -50,7 +51,7 @@ has_node = { command -v npm && node -e 'const [major, minor] = process.versions.
 # without_node WHAT: one line; a failure where nothing may be left out.
 without_node = echo "there is no Node.js 20.19 or newer with npm here: $(1)" >&2; [ -z "$${PODRUN_TEST_REQUIRE_ALL:-}" ]
 
-.PHONY: help setup page lock lint format test bench-language bench-page screenshots demo test-deploy migration docs reference clean
+.PHONY: help setup page lock lint format test bench-language bench-page screenshots demo test-deploy test-faults migration docs reference clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -128,6 +129,16 @@ test-deploy: setup ## Build the image, deploy it to the cluster of KUBECONFIG an
 	for variable in KUBECONFIG IMAGE_BUILDER; do \
 		[ -n "$${!variable:-}" ] || { echo "make test-deploy: $$variable is not set: skipped"; exit 0; }; done; \
 	$(BIN)/python -m pytest -m deploy tests/deploy $(TEST_ARGS)
+
+# What stops parts of the cluster comes after what runs side by side.
+test-faults: setup ## Break everything on purpose, on the cluster of KUBECONFIG: kills, cuts, outages; SEED=N repeats a run
+	@$(with_cluster); \
+	for variable in KUBECONFIG FAKE_NODES; do \
+		[ -n "$${!variable:-}" ] || { echo "make test-faults: $$variable is not set: skipped"; exit 0; }; done; \
+	seed="--randomly-seed=$(if $(SEED),$(SEED),$$(od -An -N3 -tu4 /dev/urandom | tr -d ' '))"; \
+	echo "make test-faults SEED=$${seed##*=} repeats this"; \
+	$(BIN)/python -m pytest $$seed -n $(TEST_WORKERS) -m "faults and not exclusive" tests/faults $(TEST_ARGS); \
+	$(BIN)/python -m pytest $$seed -n 0 -m "faults and exclusive" tests/faults $(TEST_ARGS)
 
 migration: $(STAMP) ## A new Alembic migration from what the tables are now: make migration m="what it does"
 	@[ -n "$(m)" ] || { echo 'say what it does: make migration m="add the table of ..."' >&2; exit 2; }

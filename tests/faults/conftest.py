@@ -1,0 +1,31 @@
+"""What tests of faults share: their chance, out of the seed that is printed, and services of their own.
+
+`make test-faults SEED=N` gives the seed again. Each test has its own chance, whatever runs beside it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.service.conftest import MakeService, pytest_runtest_makereport
+from tests.support.service import started
+
+__all__ = ["pytest_runtest_makereport"]
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """What the test does by chance."""
+    return random.Random(f"{request.config.getoption('randomly_seed')}/{request.node.nodeid}")
+
+
+@pytest.fixture
+def make_service(tmp_path: Path) -> Iterator[MakeService]:
+    """Makes services of the test's own, with `pods` and the options of ServiceProcess; all of them end with the test."""
+    with ExitStack() as stack:
+        yield lambda pods, **options: started(stack, tmp_path / "service", pods, **options)

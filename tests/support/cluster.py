@@ -9,8 +9,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+
+from tests.support.audit import audit_folder, read_audit
 
 Json = dict[str, Any]
 KUBECTL_SECONDS = 90
@@ -63,14 +66,8 @@ def wait_no_pods(namespace: str, seconds: float = 60, run_id: str | None = None)
 
 def creations(kubeconfig: Path, namespace: str) -> Counter[str]:
     """How often each pod of the namespace was created, by name, out of the API server's audit log."""
-    done: Counter[str] = Counter()
-    with (kubeconfig.parent / "audit.log").open("rb") as log:
-        for line in log:
-            if namespace.encode() in line and b'"verb":"create"' in line:
-                entry = json.loads(line)
-                about = entry.get("objectRef", {})
-                is_pod = about.get("resource") == "pods" and not about.get("subresource")
-                if is_pod and about.get("namespace") == namespace and entry["responseStatus"]["code"] == 201:
-                    # The name is in the request's path only where the server made it up.
-                    done[about.get("name") or entry["responseObject"]["metadata"]["name"]] += 1
-    return done
+    return Counter(
+        entry.name
+        for entry in read_audit(audit_folder(kubeconfig), [namespace], frozenset({"create"}))
+        if entry.resource == "pods" and not entry.subresource and entry.code == HTTPStatus.CREATED
+    )

@@ -26,6 +26,7 @@ import uvloop
 from fastapi import FastAPI
 from uuid_utils import uuid4, uuid7
 
+from app import failpoints
 from app.api.app import create_api
 from app.api.page import NOT_BUILT, is_built
 from app.api.services import Services
@@ -38,6 +39,7 @@ from app.executor.run_actor import Environment
 from app.executor.scheduler import Scheduler
 from app.executor.slots import Slots
 from app.expressions.evaluator import Evaluator
+from app.failpoints import Action
 from app.limits import raise_open_files_limit
 from app.logs.collector import LogCollector
 from app.logs.reader import LogReader
@@ -127,7 +129,9 @@ async def _open_stores(settings: Settings) -> AsyncIterator[_Stores]:
         writer = await stack.enter_async_context(Writer(database, broker))
         if isinstance(database, PostgresDatabase):
             await stack.enter_async_context(_background(listen(database, broker), "listen"))
+        failpoints.before(Action.NAME_INSTANCE)
         instance = await database.write(lambda connection: ensure_instance(connection, str(uuid4())))
+        failpoints.after(Action.NAME_INSTANCE)
         log_rows, log_store = LogRows(database, writer), LogStore(settings.logs_url)
         if trouble := await log_store.check():
             log.warning("the log store can't be used", logs_url=settings.logs_url, trouble=trouble)
@@ -168,7 +172,9 @@ async def _open_database(settings: Settings) -> AsyncIterator[Database]:
         database = await stack.enter_async_context(open_database(settings.database_url))
         if settings.is_sqlite:
             await stack.enter_async_context(sole_service(str(database.url.database)))
+            failpoints.before(Action.MIGRATE)
             await database.write(migrate.upgrade_connection)
+            failpoints.after(Action.MIGRATE)
         else:
             try:
                 await database.write(migrate.check)

@@ -20,6 +20,7 @@ from app.domain.pods import PodEvent, PodObservation
 from app.executor.failure import end_run_as_error
 from app.executor.lease import Lease
 from app.executor.run_actor import Environment, RunActor
+from app.failpoints import Action
 from app.storage.broker import INTENTS, SUBMITTED, Broker
 from app.storage.errors import is_outage
 from app.storage.executors import Claim, claim_runs, list_intents, list_owned, release_runs, renew_claim
@@ -78,7 +79,8 @@ class Executor:
         for started in self._started:
             started.cancel()
         await self._group.__aexit__(None, None, None)
-        release = Change(call=lambda connection: release_runs(connection, self._lease.executor_id))
+        call = partial(release_runs, executor_id=self._lease.executor_id)
+        release = Change(call=call, actions=(Action.RELEASE_RUNS,))
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await self._env.writer.commit(release)
@@ -147,7 +149,8 @@ class Executor:
 
     async def _renew(self, claim: Claim) -> Claim | None:
         """The run under a new epoch, so that nothing of the actor that failed is done any more. None: it is not ours."""
-        renew = Change(call=partial(renew_claim, claim=claim, executor_id=self._lease.executor_id))
+        call = partial(renew_claim, claim=claim, executor_id=self._lease.executor_id)
+        renew = Change(call=call, actions=(Action.RENEW_CLAIM,))
         while True:
             try:
                 newer: Claim | None = await self._env.writer.commit(renew)
@@ -188,7 +191,7 @@ class Executor:
 
     async def _claim_some(self, *, take_all: bool) -> list[Claim]:
         call = partial(claim_runs, executor_id=self._lease.executor_id, limit=CLAIM_LIMIT, take_all=take_all)
-        claims: list[Claim] = await self._env.writer.commit(Change(call=call))
+        claims: list[Claim] = await self._env.writer.commit(Change(call=call, actions=(Action.CLAIM_RUNS,)))
         return claims
 
     async def _heed(self) -> None:

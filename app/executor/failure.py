@@ -13,6 +13,7 @@ from app.domain.events import EventType, RunEvent
 from app.domain.phases import Phase, RunPhase
 from app.domain.pods import PodRef
 from app.executor.run_actor import Environment
+from app.failpoints import Action
 from app.storage.broker import RUNS, run_topic
 from app.storage.executors import Claim
 from app.storage.models import AttemptRow, IntentRow, LogRow, RunRow, TaskRow, table_of
@@ -34,13 +35,20 @@ async def end_run_as_error(environment: Environment, claim: Claim, cause: BaseEx
     event = RunEvent(run_id=run_id, time=now, type=EventType.RUN, phase=RunPhase.ERROR.value, reason=REASON, message=message)
     fence, topics = (run_id, claim.epoch), (run_topic(run_id), RUNS)
     end = Change(
-        rows=insert_events([event]), call=lambda connection: _end(connection, run_id, now, message), fence=fence, topics=topics
+        rows=insert_events([event]),
+        call=lambda connection: _end(connection, run_id, now, message),
+        fence=fence,
+        topics=topics,
+        actions=(Action.END_AS_ERROR,),
     )
     pods: list[PodRef] = await environment.writer.commit(end)
     async with asyncio.TaskGroup() as group:
         for ref in pods:
             group.create_task(_delete(environment, run_id, ref), name=f"delete {ref.name}")
-    await environment.writer.commit(Change(call=lambda connection: _finish(connection, run_id), fence=fence, topics=topics))
+    finish = Change(
+        call=lambda connection: _finish(connection, run_id), fence=fence, topics=topics, actions=(Action.FINISH_AS_ERROR,)
+    )
+    await environment.writer.commit(finish)
 
 
 async def _delete(environment: Environment, run_id: str, ref: PodRef) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from functools import partial
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.domain.errors import LeaseExpired
+from app.failpoints import Action
 from app.storage.executors import renew_lease
 from app.storage.writer import Change, Writer
 
@@ -43,7 +45,8 @@ class Lease:
         """Renew it once. Raises the database's errors."""
         asked = time.monotonic()
         host = socket.gethostname()
-        change = Change(call=lambda connection: renew_lease(connection, self.executor_id, host, LEASE_SECONDS))
+        call = partial(renew_lease, executor_id=self.executor_id, host=host, seconds=LEASE_SECONDS)
+        change = Change(call=call, actions=(Action.RENEW_LEASE,))
         await self._writer.commit(change)
         self._deadline = asked + LEASE_SECONDS
 

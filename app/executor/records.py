@@ -7,12 +7,15 @@ from typing import Any
 
 import orjson
 
+from app import failpoints
+from app.domain.events import EventType
 from app.domain.phases import Phase, RunPhase
 from app.domain.plan.attempt_state import AttemptState
 from app.domain.plan.decisions import Decisions
 from app.domain.plan.evaluation import restore_limit, restore_values
 from app.domain.plan.run_state import RunState, TaskState
 from app.domain.workflow.parsing import parse_workflow
+from app.failpoints import Action
 from app.storage.broker import RUNS, run_topic
 from app.storage.intents import DELETE_INTENT
 from app.storage.models import AttemptRow
@@ -53,7 +56,36 @@ def change_of(state: RunState, out: Decisions, epoch: int) -> Change:
         rows.append((CLEAR_SUSPENDED, {"b_run_id": run_id}))
     rows += [(DELETE_INTENT, {"b_id": request}) for request in out.done_requests]
     rows += insert_events(out.events)
-    return Change(rows=rows, fence=(run_id, epoch), topics=(run_topic(run_id), RUNS), is_step=True)
+    actions = _actions(state, out) if failpoints.is_armed() else ()
+    return Change(rows=rows, fence=(run_id, epoch), topics=(run_topic(run_id), RUNS), actions=actions, is_step=True)
+
+
+def _actions(state: RunState, out: Decisions) -> list[Action]:
+    """What the step does, for failpoints."""
+    done = [action for action, happens in _run_actions(out).items() if happens]
+    for _, attempt in out.attempts.values():
+        if attempt.is_settled:
+            done.append(Action.SETTLE_ATTEMPT)
+        elif attempt.phase.is_over:
+            done.append(Action.RECORD_OUTCOME)
+        elif attempt.phase is Phase.RUNNING:
+            done.append(Action.RECORD_RUNNING)
+        elif attempt.uid is not None:
+            done.append(Action.RECORD_UID)
+    done += [Action.RECORD_VALUES for task in out.tasks.values() if task.values is not None and not task.attempts]
+    return done or [Action.RECORD_STEP]
+
+
+def _run_actions(out: Decisions) -> dict[Action, bool]:
+    told = [event.phase for event in out.events if event.type is EventType.RUN]
+    return {
+        Action.START_RUN: RunPhase.RUNNING.value in told,
+        Action.LAY_OUT_ITEMS: bool(out.new_tasks),
+        Action.BEGIN_ATTEMPT: bool(out.new_attempts),
+        Action.HEED_REQUEST: bool(out.done_requests),
+        Action.END_RUN: any(phase is not None and RunPhase(phase).is_over for phase in told),
+        Action.FINISH_RUN: any(event.type is EventType.FINISHED for event in out.events),
+    }
 
 
 def _new_task_row(run_id: str, task: TaskState) -> dict[str, Any]:

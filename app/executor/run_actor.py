@@ -36,6 +36,7 @@ from app.executor.log_follower import LogFollower
 from app.executor.records import change_of, let_go, restore
 from app.executor.slots import Slots
 from app.expressions.evaluator import Evaluator
+from app.failpoints import Action
 from app.logs.collector import LogCollector
 from app.pods.manifest import build_pod
 from app.pods.port import PodBackend
@@ -200,7 +201,8 @@ class RunActor:
                 subscription.clear()
                 holder: str | None = await self._env.database.read(partial(waits_for, run_id=self.run_id))
                 if holder is None:  # as it seems: to be sure, the group is locked
-                    change = Change(call=partial(take_turn, run_id=self.run_id), fence=(self.run_id, self.epoch))
+                    turn = partial(take_turn, run_id=self.run_id)
+                    change = Change(call=turn, fence=(self.run_id, self.epoch), actions=(Action.TAKE_TURN,))
                     holder = await self._env.writer.commit(change)
                 if holder is None:
                     break

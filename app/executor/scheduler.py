@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.domain.errors import EvaluatorUnavailable, PodrunError
 from app.domain.events import EventType, RunEvent
 from app.domain.workflow.nodes import Overlap, Schedule
+from app.failpoints import Action
 from app.runs.documents import stored_submission
 from app.runs.ports import Pods
 from app.runs.schedules import CATCHUP_LIMIT, ScheduleUnusable, due_times, next_time, read_schedule
@@ -186,7 +187,7 @@ class Scheduler:
 
         rows = [*(prepared.rows if prepared else ()), *insert_events(cancels)]
         topics = [*(prepared.topics if prepared else ()), *map(run_topic, replaced), *((INTENTS,) if replaced else ())]
-        await self._writer.commit(Change(rows=rows, call=call, topics=topics))
+        await self._writer.commit(Change(rows=rows, call=call, topics=topics, actions=(Action.FIRE_SCHEDULE,)))
 
 
 def _plan(due: DueSchedule) -> _Plan:

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
+from app import failpoints
 from app.domain.logs import LogBlock, LogKey
+from app.failpoints import Action
 from app.logs.codec import decode_block, encode_block
 from app.logs.errors import LogObjectDamaged, LogStoreUnavailable
 
@@ -71,8 +73,10 @@ class LogStore:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} can't be the name of an object")
         data = await asyncio.to_thread(encode_block, block)
+        failpoints.before(Action.PUT_OBJECT)
         async with _translated(name):
             await self._objects.put(name, data)
+        failpoints.after(Action.PUT_OBJECT)
         return name
 
     async def get_block(self, name: str) -> LogBlock:
@@ -93,8 +97,10 @@ class LogStore:
         """Delete every object of a run. Raises LogStoreUnavailable."""
         if not _NAME.fullmatch(run_id) or "/" in run_id:
             raise ValueError(f"{run_id!r} is no run's id")
+        failpoints.before(Action.DELETE_OBJECTS)
         async with _translated(run_id):
             await self._objects.delete_folder(run_id)
+        failpoints.after(Action.DELETE_OBJECTS)
 
     async def check(self) -> str | None:
         """None when the store can be used, else a sentence that says what is wrong. For /readyz; bounded to two seconds."""

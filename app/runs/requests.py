@@ -21,6 +21,7 @@ from app.domain.errors import (
 from app.domain.events import EventType, RunEvent
 from app.domain.phases import Phase
 from app.domain.plan.task_flow import WAITING_FOR_APPROVAL
+from app.failpoints import Action
 from app.runs.actions import CancelRequest, task_names_faults
 from app.runs.ports import Admission
 from app.storage.broker import INTENTS, RUNS, SUBMITTED, run_topic
@@ -146,6 +147,7 @@ class Requests:
             rows=insert_events([RunEvent(run_id=run_id, time=now, type=kind, **event)]),
             call=lambda connection: ask(connection, now),
             topics=(INTENTS, run_topic(run_id), RUNS, *topics),
+            actions=(Action.ASK,),
         )
         try:
             await self._writer.commit(change)

@@ -6,12 +6,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
 from sqlmodel import Session
 
 from app.domain.errors import NotFound, RunNotFinished
+from app.failpoints import Action
 from app.logs.errors import LogStoreUnavailable
 from app.runs.actions import CancelRequest
 from app.runs.containers import list_containers
@@ -223,7 +225,8 @@ class Runs:
         The rows go first: an object of the log store that no row names does not exist for anybody.
         """
         topics = (RUNS, run_topic(run_id), logs_topic(run_id))
-        names = await self._writer.commit(Change(call=lambda connection: delete_run(connection, run_id), topics=topics))
+        call = partial(delete_run, run_id=run_id)
+        names = await self._writer.commit(Change(call=call, topics=topics, actions=(Action.DELETE_RUN,)))
         if names is None:
             run = await self._database.read(lambda session: _get(session, run_id))
             raise RunNotFinished(run_id, run.phase)

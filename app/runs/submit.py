@@ -24,6 +24,7 @@ from app.domain.json_text import parse_json
 from app.domain.phases import Phase, RunPhase
 from app.domain.suggestions import CloseNames
 from app.domain.workflow.nodes import Workflow
+from app.failpoints import Action
 from app.runs.documents import StoredName, Submission, read_submission, stored_name
 from app.runs.ports import Admission, Evaluator, Pods
 from app.runs.rendering import Rendered, render_run
@@ -197,7 +198,7 @@ class Submitter:
                 _remember(key, prepared.run.id, forgets, connection)
             prepared.call(connection)
 
-        await self._writer.commit(Change(rows=prepared.rows, topics=prepared.topics, call=call))
+        await self._writer.commit(Change(rows=prepared.rows, topics=prepared.topics, call=call, actions=(Action.SUBMIT_RUN,)))
         if forgets:
             self._forget_at = begun_at + FORGET_EVERY_SECONDS
         self.admit(prepared)

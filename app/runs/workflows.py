@@ -17,6 +17,7 @@ from app.domain.json_text import parse_json
 from app.domain.pointers import in_document_order, shown
 from app.domain.suggestions import CloseNames
 from app.domain.workflow.nodes import Workflow
+from app.failpoints import Action
 from app.runs.cursors import name_cursor, read_name_cursor, read_version_cursor
 from app.runs.documents import read_workflow
 from app.runs.ports import Pods
@@ -98,7 +99,7 @@ class StoredWorkflows:
         else:
             workflow = _read(name, body, self._pods)
         call = partial(_put, workflow=workflow, body=body, allows=allows)
-        answer: WorkflowAnswer = await self._writer.commit(Change(call=call, topics=(SCHEDULES,)))
+        answer: WorkflowAnswer = await self._writer.commit(_change(call))
         return answer
 
     async def get(self, name: str, version: int | None = None) -> WorkflowAnswer:
@@ -141,13 +142,13 @@ class StoredWorkflows:
     async def delete(self, name: str, allows: Precondition = no_precondition) -> None:
         """Delete a stored workflow with its versions; its runs stay. Raises NotFound, PreconditionFailed."""
         call = partial(_delete, name=name, allows=allows)
-        if not await self._writer.commit(Change(call=call, topics=(SCHEDULES,))):
+        if not await self._writer.commit(_change(call)):
             raise await self._not_found(name)
 
     async def set_paused(self, name: str, *, paused: bool) -> WorkflowAnswer:
         """Hold the schedule, or let it go on from now; what was missed is not made up for. Raises NotFound."""
         call = partial(_set_paused, name=name, paused=paused)
-        answer: WorkflowAnswer | None = await self._writer.commit(Change(call=call, topics=(SCHEDULES,)))
+        answer: WorkflowAnswer | None = await self._writer.commit(_change(call))
         if answer is None:
             raise await self._not_found(name)
         return answer
@@ -157,6 +158,10 @@ class StoredWorkflows:
         if name in names:
             return NotFound("version", f"{name}@{version}")
         return NotFound("workflow", name, meant=CloseNames(names).find(name))
+
+
+def _change(call: Callable[[Connection], Any]) -> Change:
+    return Change(call=call, topics=(SCHEDULES,), actions=(Action.STORE_WORKFLOW,))
 
 
 def _read(name: str, body: bytes, pods: Pods) -> Workflow:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select
 from sqlmodel import Session, col
 
 from app.domain.logs import LogBlock, LogCommit, LogGap, LogKey, LogSummary, StoredBlock
+from app.failpoints import Action
 from app.storage.broker import logs_topic, run_topic
 from app.storage.database import Database
 from app.storage.models import LogBlockRow, LogCommitRow, LogGapRow, LogRow, TaskRow, table_of
@@ -54,7 +55,8 @@ class LogRows:
                 return LogSummary(log_id=new_id, key=key, bytes=0, lines=0, sealed=False, gaps=0)
             return _summary(row)
 
-        change = Change(call=find_or_make, fence=(key.run_id, epoch), topics=(logs_topic(key.run_id),))
+        topics = (logs_topic(key.run_id),)
+        change = Change(call=find_or_make, fence=(key.run_id, epoch), topics=topics, actions=(Action.OPEN_LOG,))
         summary: LogSummary = await self._writer.commit(change, urgent=False)
         return summary
 
@@ -70,6 +72,7 @@ class LogRows:
             ],
             fence=(key.run_id, epoch),
             topics=(logs_topic(key.run_id),),
+            actions=(Action.APPEND_LOG,),
         )
         await self._writer.commit(change, urgent=False)
 
@@ -83,7 +86,8 @@ class LogRows:
             connection.execute(delete(_BLOCKS).where(_BLOCKS.c.log_id == log_id, _BLOCKS.c.first_byte.between(first, last)))
             connection.execute(_INSERT_BLOCK, _block_row(log_id, merged, object_name))
 
-        await self._writer.commit(Change(call=replace, fence=(key.run_id, epoch)), urgent=False)
+        change = Change(call=replace, fence=(key.run_id, epoch), actions=(Action.MERGE_LOG,))
+        await self._writer.commit(change, urgent=False)
 
     async def add_gap(self, key: LogKey, log_id: int, epoch: int, gap: LogGap) -> None:
         """See LogWriter."""
@@ -92,6 +96,7 @@ class LogRows:
             rows=[(_INSERT_GAP, row), (_COUNT_GAP, {"b_id": log_id}), (TOUCH_RUN, {"b_run_id": key.run_id})],
             fence=(key.run_id, epoch),
             topics=(logs_topic(key.run_id), run_topic(key.run_id)),
+            actions=(Action.ADD_GAP,),
         )
         await self._writer.commit(change, urgent=False)
 
@@ -106,6 +111,7 @@ class LogRows:
             call=read,
             fence=(key.run_id, epoch),
             topics=(logs_topic(key.run_id), run_topic(key.run_id)),
+            actions=(Action.SEAL_LOG,),
         )
         summary: LogSummary = await self._writer.commit(change, urgent=False)
         return summary

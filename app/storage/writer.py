@@ -18,7 +18,9 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, Executable, Insert, bindparam, select, text
 
+from app import failpoints
 from app.domain.errors import OwnershipLost
+from app.failpoints import Action
 from app.storage.broker import Broker
 from app.storage.errors import is_deadlock, is_outage
 from app.storage.models import EventRow, RunRow, table_of
@@ -52,6 +54,7 @@ class Change:
     `rows` are statements with their parameters; the same statement object in several changes becomes one executemany, so
     keep statements as constants. `call` runs after the rows, in the database's thread: no await, no shared values.
     `fence` is a run and the epoch under which it is written; an older epoch raises OwnershipLost.
+    `actions` are what is done by it, for failpoints.
     `is_step`: it goes on from earlier changes under its fence. When one fails, those that follow fail with the same error.
     """
 
@@ -59,6 +62,7 @@ class Change:
     call: Callable[[Connection], Any] | None = None
     fence: tuple[str, int] | None = None
     topics: Iterable[str] = ()
+    actions: Sequence[Action] = ()
     is_step: bool = False
 
 
@@ -147,6 +151,8 @@ class Writer:
             return
         self.commits += 1
         self.changes += len(batch)
+        actions = [action for waiting in batch for action in waiting.change.actions]
+        failpoints.before(*actions)
         try:
             outcomes = await self._database.write(lambda connection: _apply(connection, [w.change for w in batch]))
         except Exception as error:  # noqa: BLE001 - each waiter gets what its own change ended with
@@ -164,6 +170,7 @@ class Writer:
             for waiting in batch:
                 waiting.done.cancel()
             raise
+        failpoints.after(*actions)
         topics: set[str] = set()
         for waiting, outcome in zip(batch, outcomes, strict=True):
             if not isinstance(outcome, OwnershipLost):

@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from app import failpoints
 from app.domain.errors import Fault, LogUnavailable, PodDeferred, PodRefused
 from app.domain.pods import PodObservation, PodRef
+from app.failpoints import Action
 from app.pods.kubernetes.client import ApiClient
 from app.pods.kubernetes.cluster import Cluster, load_cluster
 from app.pods.kubernetes.errors import (
@@ -121,7 +123,9 @@ class KubernetesBackend:
         async with self._creates:
             with store.creating(name):
                 try:
+                    failpoints.before(Action.CREATE_POD)
                     body = await self._client.call("POST", path, body=manifest, guard=guard)
+                    failpoints.after(Action.CREATE_POD)
                     pod = _read_pod(body)
                 except ApiError as exc:
                     if not is_already_exists(exc):
@@ -141,7 +145,9 @@ class KubernetesBackend:
             body["gracePeriodSeconds"] = grace_seconds
         async with self._deletes:
             try:
+                failpoints.before(Action.DELETE_POD)
                 await self._client.call("DELETE", f"/api/v1/namespaces/{ref.namespace}/pods/{ref.name}", body=body, guard=guard)
+                failpoints.after(Action.DELETE_POD)
             except ApiError as exc:
                 if exc.code != 404 and not is_other_uid(exc):
                     raise delete_error(exc) from exc
@@ -197,7 +203,9 @@ class KubernetesBackend:
     async def _get_own_pod(self, path: str, labels: Mapping[str, str]) -> RawPod:
         """The pod that is there already, if it is the same attempt's."""
         try:
+            failpoints.before(Action.GET_POD)
             pod = _read_pod(await self._client.call("GET", path))
+            failpoints.after(Action.GET_POD)
         except ApiError as exc:
             # 404: it went in between. Whatever it is, the caller tries again and finds out.
             raise PodDeferred(exc.reason, exc.message, exc.retry_after_seconds) from exc
@@ -216,8 +224,10 @@ class KubernetesBackend:
         known = self.find_pod(ref.namespace, ref.name)
         if known is not None and known.uid != ref.uid:
             raise LogUnavailable(f"pod {ref.name} is gone: another one has its name", gone=True)
+        failpoints.before(Action.READ_LOG)
         async for chunk in stream_log(self._client, ref, container, since, follow=follow):
             yield chunk
+        failpoints.after(Action.READ_LOG)
 
 
 def _read_pod(body: bytes) -> RawPod:

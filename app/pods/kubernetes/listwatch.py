@@ -19,12 +19,14 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import NamedTuple, NoReturn, Protocol
 
 import aiohttp
 import msgspec
 import structlog
 
+from app import failpoints
+from app.failpoints import Action
 from app.pods.kubernetes.client import ApiClient
 from app.pods.kubernetes.errors import ApiError, ApiUnreachable, parse_error
 from app.pods.kubernetes.objects import (
@@ -54,6 +56,17 @@ class Timing:
     longest_pause: float = 5.0
     forbidden_pause: float = 30.0  #: the longest pause where the collection is forbidden
     list_call: float = 60.0  #: for one page
+
+
+class _Actions(NamedTuple):
+    list: Action
+    watch: Action
+
+
+_ACTIONS = {
+    "pods": _Actions(Action.LIST_PODS, Action.WATCH_PODS),
+    "events": _Actions(Action.LIST_EVENTS, Action.WATCH_EVENTS),
+}
 
 
 class Sink(Protocol):
@@ -88,6 +101,7 @@ class ListWatch:
         self.trouble: ApiError | ApiUnreachable | None = None
         self._client, self._path, self._selector, self._sink = client, path, selector, sink
         self._timing, self._page_size = timing, page_size
+        self._actions = _ACTIONS[path.rpartition("/")[2]]
         self._version: str | None = None  #: where the next watch starts; None: list first
         self._heard = False  #: the watch under way has brought something
         self._failures = 0
@@ -118,6 +132,7 @@ class ListWatch:
     async def _list(self) -> str:
         """Bring the whole collection, at one version, and return that."""
         self._heard = False
+        failpoints.before(self._actions.list)
         self._sink.list_started()
         params = {**self._selector, "limit": str(self._page_size)}
         while True:
@@ -130,6 +145,7 @@ class ListWatch:
             self._sink.listed(page.items, parse_version(version))
             if not page.metadata.next_page:
                 self._sink.list_ended(parse_version(version))
+                failpoints.after(self._actions.list)
                 return version
             params = {**params, "continue": page.metadata.next_page}
 
@@ -145,9 +161,11 @@ class ListWatch:
             "timeoutSeconds": str(max(1, round(seconds))),
         }
         lines, opened = LineSplitter(), False
+        failpoints.before(self._actions.watch)
         try:
             async with self._client.watch(self._path, params, self._timing.silence) as response:
                 self.trouble, opened = None, True
+                failpoints.after(self._actions.watch)
                 async for chunk in response.content.iter_any():
                     for line in lines.feed(chunk):
                         self._take(line)

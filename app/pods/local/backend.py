@@ -12,8 +12,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from app import failpoints
 from app.domain.errors import Fault, LogUnavailable, PodDeferred
 from app.domain.pods import MAIN, PodObservation, PodRef
+from app.failpoints import Action
 from app.pods.local import folders, honour
 from app.pods.local.launching import Launcher
 from app.pods.local.reading import LogReading
@@ -90,7 +92,9 @@ class LocalBackend:
         """Make the pod's folder, which is the pod, and have a supervisor forked for it."""
         await self._wait_ready()
         try:
+            failpoints.before(Action.CREATE_POD)
             pod, files = await self._in_thread(self._create, manifest, guard)
+            failpoints.after(Action.CREATE_POD)
         except OSError as error:
             raise PodDeferred("LauncherFailed", f"no supervisor can be started: {error.strerror}") from error
         watched = self._watch.track(pod, time.monotonic())
@@ -104,7 +108,9 @@ class LocalBackend:
         if files is None:
             raise PodDeferred("AlreadyExists", f"a pod named {pod.name!r} is just being removed")
         if not files.is_claimed:
+            failpoints.before(Action.LAUNCH_SUPERVISOR)
             self._launcher.launch(pod.folder)
+            failpoints.after(Action.LAUNCH_SUPERVISOR)
         return pod, files
 
     async def delete_pod(self, ref: PodRef, guard: Guard, *, grace_seconds: int | None = None) -> None:
@@ -114,11 +120,13 @@ class LocalBackend:
             watched = await self._find_to_delete(ref)
             if watched is None:
                 return
+            failpoints.before(Action.DELETE_POD)
             if watched.is_over:
                 await self._in_thread(self._store.remove, watched.pod, guard)
                 self._watch.forget(watched)
             else:
                 await self._request_end(watched, guard, grace_seconds)
+            failpoints.after(Action.DELETE_POD)
         except OSError as error:
             raise PodDeferred("StorageError", f"pod {ref.name!r} can't be deleted: {error.strerror}") from error
 

@@ -56,11 +56,11 @@ def change_of(state: RunState, out: Decisions, epoch: int) -> Change:
         rows.append((CLEAR_SUSPENDED, {"b_run_id": run_id}))
     rows += [(DELETE_INTENT, {"b_id": request}) for request in out.done_requests]
     rows += insert_events(out.events)
-    actions = _actions(state, out) if failpoints.is_armed() else ()
+    actions = _actions(out) if failpoints.is_armed() else ()
     return Change(rows=rows, fence=(run_id, epoch), topics=(run_topic(run_id), RUNS), actions=actions, is_step=True)
 
 
-def _actions(state: RunState, out: Decisions) -> list[Action]:
+def _actions(out: Decisions) -> list[Action]:
     """What the step does, for failpoints."""
     done = [action for action, happens in _run_actions(out).items() if happens]
     for _, attempt in out.attempts.values():

@@ -354,7 +354,8 @@ class RunActor:
             if deferred is None:
                 self.post(lambda state, out: plan.delete_answered(state, key, out))
             else:
-                self.post(lambda state, out: plan.delete_deferred(state, key, out))
+                after = deferred.retry_after_seconds
+                self.post(lambda state, out: plan.delete_deferred(state, key, after, out))
 
         self._env.launcher.delete(self.run_id, ref, answer, lambda: not self._is_closed)
 

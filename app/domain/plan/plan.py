@@ -225,14 +225,14 @@ def pod_deferred(
 ) -> None:
     """The pod can't be created just now: say why, and try again. For an attempt that is over: find out what became of it."""
     task, attempt = state.get_attempt(key)
+    if attempt.uid is not None:  # its answer was lost or late, and the watch has seen the pod: that tells more
+        return
     attempt.create_tries += 1
     attempt.is_absent = reason in _NOTHING_MADE
     if attempt.phase.is_over and attempt.is_absent:
         attempt_flow.settle(state, task, attempt, out)
         return
-    delay = back_off(attempt.create_tries, key)
-    if retry_after_seconds is not None:
-        delay = max(delay, timedelta(seconds=retry_after_seconds))
+    delay = _delay(attempt.create_tries, key, retry_after_seconds)
     state.set_timer(out.now + delay, TimerKind.CREATE, task.name, attempt.number)
     if not attempt.phase.is_over:
         attempt_flow.explain_pending(state, task, attempt, reason, message, out)
@@ -257,11 +257,17 @@ def delete_answered(state: RunState, key: AttemptKey, out: Decisions) -> None:
     attempt_flow.settle(state, task, attempt, out)
 
 
-def delete_deferred(state: RunState, key: AttemptKey, out: Decisions) -> None:
+def delete_deferred(state: RunState, key: AttemptKey, retry_after_seconds: float | None, out: Decisions) -> None:
     """The cluster could not be asked to delete the pod: ask again."""
     task, attempt = state.get_attempt(key)
     attempt.delete_tries += 1
-    state.set_timer(out.now + back_off(attempt.delete_tries, key), TimerKind.DELETE, task.name, attempt.number)
+    delay = _delay(attempt.delete_tries, key, retry_after_seconds)
+    state.set_timer(out.now + delay, TimerKind.DELETE, task.name, attempt.number)
+
+
+def _delay(tries: int, key: AttemptKey, retry_after_seconds: float | None) -> timedelta:
+    """How long to wait before the cluster is asked again: ever longer, and as long as it says."""
+    return max(back_off(tries, key), timedelta(seconds=retry_after_seconds or 0))
 
 
 def pod_event(state: RunState, key: AttemptKey, event: PodEvent, out: Decisions) -> None:

@@ -183,6 +183,30 @@ def test_pod_deferred__tried_again_with_back_off_and_retry_after() -> None:
     assert keys(run.pass_time(0.2).creates) == [("a", 1)]
 
 
+def test_pod_deferred__its_pod_was_seen_by_then__the_pod_says_why_it_waits() -> None:
+    run = Run({"name": "a"}, {"name": "b"})
+    run.observe(KEY, 0)
+    run.observe(AttemptKey("run", "b", 1), 1)
+    before = [(run[name].phase, run[name].reason) for name in "ab"]
+    for name in "ab":
+        out = run.do(plan.pod_deferred, AttemptKey("run", name, 1), "Timeout", "the API server did not answer in time", None)
+        assert out.is_empty
+        assert run[name].attempts[0].reason == run[name].reason
+    assert [(run[name].phase, run[name].reason) for name in "ab"] == before == [(Phase.PENDING, ""), (Phase.RUNNING, "")]
+    assert not run.pass_time(60).creates
+
+
+def test_delete_deferred__tried_again_with_back_off_and_retry_after() -> None:
+    run = Run({"name": "a"})
+    run.observe(KEY, 2)
+    assert keys(run.do(plan.log_sealed, KEY, "main").deletes) == [("a", 1)]
+    run.do(plan.delete_deferred, KEY, 7.0)
+    assert not run.pass_time(6.9).deletes
+    assert keys(run.pass_time(0.2).deletes) == [("a", 1)]
+    run.do(plan.delete_deferred, KEY, None)
+    assert keys(run.pass_time(2).deletes) == [("a", 1)]
+
+
 def test_pod_refused__error_in_the_api_servers_words() -> None:
     run = Run({"name": "a"})
     run.do(plan.pod_refused, KEY, "Forbidden", "pods is forbidden")

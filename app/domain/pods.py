@@ -70,6 +70,7 @@ class PodObservation:
     node: str | None = None
     unschedulable: str | None = None  #: the scheduler's sentence while no node takes the pod, else None
     disruption: str | None = None  #: reason of a DisruptionTarget condition: PreemptionByScheduler, TerminationByKubelet, ...
+    disruption_message: str = ""  #: what that condition says
     deletion_at: datetime | None = None  #: when the pod's grace period ends; None while nobody deletes it
     containers: tuple[ContainerObservation, ...] = ()  #: init containers first, in the pod's order
 

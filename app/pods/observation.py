@@ -134,6 +134,7 @@ def observe_pod(pod: RawPod, *, exists: bool = True) -> PodObservation | None:
     if key is None or not metadata.name or not metadata.uid:
         return None
     conditions = status.conditions or ()
+    disruption, disruption_message = _disruption(conditions)
     return PodObservation(
         key=key,
         namespace=metadata.namespace,
@@ -145,7 +146,8 @@ def observe_pod(pod: RawPod, *, exists: bool = True) -> PodObservation | None:
         message=storable(status.message),
         node=spec.node_name or None,
         unschedulable=_unschedulable(conditions),
-        disruption=_disruption(conditions),
+        disruption=disruption,
+        disruption_message=disruption_message,
         deletion_at=metadata.deletion_timestamp,
         containers=(
             *_containers(status.init_container_statuses, spec.init_containers, is_init=True),
@@ -161,11 +163,12 @@ def _unschedulable(conditions: Sequence[RawCondition]) -> str | None:
     return None
 
 
-def _disruption(conditions: Sequence[RawCondition]) -> str | None:
+def _disruption(conditions: Sequence[RawCondition]) -> tuple[str | None, str]:
+    """Reason and message of what took the pod away."""
     for condition in conditions:
         if condition.type == "DisruptionTarget" and condition.status == "True":
-            return storable(condition.reason or condition.type)
-    return None
+            return storable(condition.reason or condition.type), storable(condition.message)
+    return None, ""
 
 
 def _containers(

@@ -24,7 +24,7 @@ ORDINARY_WAITING = frozenset({"", "ContainerCreating", "PodInitializing"})
 #: What took a pod away, by the reason of its DisruptionTarget condition.
 _DISRUPTIONS = {
     "PreemptionByScheduler": "Preempted",
-    "DeletionByTaintManager": "NodeLost",
+    "DeletionByTaintManager": "Evicted",
     "EvictionByEvictionAPI": "Evicted",
     "DeletionByPodGC": "PodLost",
     "TerminationByKubelet": "NodeShutdown",
@@ -41,10 +41,13 @@ _INFRASTRUCTURE = {
     "NodeLost": "NodeLost",
     "UnexpectedAdmissionError": "UnexpectedAdmissionError",
 }
+#: The kubelet does not know how a container ended, or whether it ever ran; the exit code that it gives is made up.
+_UNKNOWN_END = "ContainerStatusUnknown"
 #: Lost with one of these before main had started, a pod is replaced without counting as a retry. `OutOf…` as well.
 REPLACED = frozenset(
     {"Evicted", "Preempted", "NodeShutdown", "NodeAffinity", "UnexpectedAdmissionError", "PodLost", "NodeLost"}
 )
+_HOW_IS_NOT_KNOWN = "the pod was deleted, and how its container ended is not known"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,21 +73,27 @@ def judge(pod: PodObservation) -> Verdict:
     main = pod.main
     if main is not None and main.phase is ContainerPhase.TERMINATED:
         return _ended(pod, main)
-    if pod.phase in ("Failed", "Succeeded") or not pod.exists:
+    if pod.phase in ("Failed", "Succeeded") or not pod.exists or _will_never_start(pod):
         return _over_without_main(pod, main)
     if main is not None and main.phase is ContainerPhase.RUNNING:
         return Verdict(phase=Phase.RUNNING, started_at=main.started_at)
     return _waiting(pod, main)
 
 
+def _will_never_start(pod: PodObservation) -> bool:
+    """A pod that was deleted before it had a node gets none any more; a finalizer may keep it all the same."""
+    return pod.deletion_at is not None and pod.node is None and not any(c.started_at for c in pod.containers)
+
+
 def _ended(pod: PodObservation, main: ContainerObservation) -> Verdict:
     exit_code = main.exit_code if main.exit_code is not None else -1
+    is_unknown = main.reason == _UNKNOWN_END
     started = main.started_at if main.reason not in ("StartError", "ContainerCannotRun") else None
 
     def verdict(phase: Phase, reason: str, message: str) -> Verdict:
         return Verdict(
-            phase=phase, reason=reason, message=message, exit_code=main.exit_code, started_at=started,
-            finished_at=main.finished_at, main_ended=True,
+            phase=phase, reason=reason, message=message, exit_code=None if is_unknown else main.exit_code,
+            started_at=started, finished_at=main.finished_at, main_ended=True,
         )  # fmt: skip
 
     if exit_code == 0:
@@ -93,7 +102,12 @@ def _ended(pod: PodObservation, main: ContainerObservation) -> Verdict:
         return verdict(Phase.FAILED, "DeadlineExceeded", pod.message)
     lost = _infrastructure_reason(pod)
     if lost is not None:
-        return verdict(Phase.ERROR, lost, pod.message or main.message or f"the pod was taken away ({lost})")
+        message = pod.message or pod.disruption_message or main.message or f"the pod was taken away ({lost})"
+        return verdict(Phase.ERROR, lost, message)
+    if is_unknown and pod.deletion_at is not None:
+        return verdict(Phase.ERROR, "PodLost", _HOW_IS_NOT_KNOWN)
+    if is_unknown:
+        return verdict(Phase.ERROR, main.reason, main.message.strip() or _HOW_IS_NOT_KNOWN)
     return verdict(Phase.FAILED, main.reason or "Error", main.message.strip() or _words(main.reason, exit_code))
 
 
@@ -112,7 +126,7 @@ def _infrastructure_reason(pod: PodObservation) -> str | None:
 
 
 def _over_without_main(pod: PodObservation, main: ContainerObservation | None) -> Verdict:
-    """The pod is over or gone, and its main container never showed how it ended."""
+    """The pod is over or gone, or will never run, and its main container never showed how it ended."""
     started = main.started_at if main is not None else None
     if pod.phase == "Succeeded" and main is None:
         return Verdict(phase=Phase.SUCCEEDED, main_ended=True)
@@ -126,11 +140,14 @@ def _over_without_main(pod: PodObservation, main: ContainerObservation | None) -
             return Verdict(phase=Phase.FAILED, reason=reason, message=message, exit_code=broken.exit_code, main_ended=True)
         if pod.reason == "DeadlineExceeded":
             return Verdict(phase=Phase.FAILED, reason=pod.reason, message=pod.message, started_at=started, main_ended=True)
-    lost = _infrastructure_reason(pod) or ("PodLost" if not pod.exists else pod.reason or "PodFailed")
-    message = pod.message or (
-        "the pod was deleted, and how its container ended is not known" if not pod.exists else f"the pod is {pod.phase}"
-    )
-    return Verdict(phase=Phase.ERROR, reason=lost, message=message, started_at=started, main_ended=True)
+    reason, words = pod.reason or "PodFailed", f"the pod is {pod.phase}"
+    if not pod.exists:
+        reason, words = "PodLost", _HOW_IS_NOT_KNOWN
+    elif _will_never_start(pod):
+        reason, words = "PodLost", "the pod was deleted before it had a node"
+    reason = _infrastructure_reason(pod) or reason
+    message = pod.message or pod.disruption_message or words
+    return Verdict(phase=Phase.ERROR, reason=reason, message=message, started_at=started, main_ended=True)
 
 
 def _is_hopeless(container: ContainerObservation) -> bool:

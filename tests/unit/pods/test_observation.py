@@ -152,9 +152,10 @@ def test_observe_pod__evicted__pods_own_reason_and_no_containers():
     assert observation.containers == ()
 
 
-def test_observe_pod__disruption_target__its_reason():
+def test_observe_pod__disruption_target__its_reason_and_message():
     condition = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler", "message": "preempted"}
-    assert seen(pod({"phase": "Failed", "conditions": [condition]})).disruption == "PreemptionByScheduler"
+    observation = seen(pod({"phase": "Failed", "conditions": [condition]}))
+    assert (observation.disruption, observation.disruption_message) == ("PreemptionByScheduler", "preempted")
 
 
 def test_observe_pod__deleted__tells_when_the_grace_period_ends():
@@ -217,7 +218,7 @@ def test_observe_pod__texts_that_no_database_takes__are_replaced() -> None:
         "phase": "Failed", "reason": "Evi\0cted", "message": "\0",
         "conditions": [
             {"type": "PodScheduled", "status": "False", "message": "no\0node"},
-            {"type": "DisruptionTarget", "status": "True", "reason": "x\0y"},
+            {"type": "DisruptionTarget", "status": "True", "reason": "x\0y", "message": "\0z"},
         ],
         "containerStatuses": [
             {"name": "main", "state": {"terminated": ended}},
@@ -227,7 +228,7 @@ def test_observe_pod__texts_that_no_database_takes__are_replaced() -> None:
     seen = observe_pod(msgspec.json.decode(msgspec.json.encode(pod(status)), type=RawPod))
     assert seen is not None
     assert (seen.reason, seen.message) == ("Evi\ufffdcted", "\ufffd")
-    assert (seen.unschedulable, seen.disruption) == ("no\ufffdnode", "x\ufffdy")
+    assert (seen.unschedulable, seen.disruption, seen.disruption_message) == ("no\ufffdnode", "x\ufffdy", "\ufffdz")
     assert [(one.reason, one.message) for one in seen.containers] == [
         ("Err\ufffdor", "a\ufffdb"), ("Image\ufffd", "\ufffdpull"),
     ]  # fmt: skip

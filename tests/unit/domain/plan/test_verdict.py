@@ -75,6 +75,40 @@ CASES = {
         pod(ended(143), phase="Failed", disruption="PreemptionByScheduler", message="for a better one"),
         Phase.ERROR, "Preempted", "for a better one",
     ),
+    "preempted, and the scheduler said why": (
+        pod(ended(143), disruption="PreemptionByScheduler", disruption_message="default-scheduler: preempting"),
+        Phase.ERROR, "Preempted", "default-scheduler: preempting",
+    ),
+    "evicted by its node's taint": (
+        pod(ended(143), disruption="DeletionByTaintManager", disruption_message="Taint manager: deleting"),
+        Phase.ERROR, "Evicted", "Taint manager: deleting",
+    ),
+    "gone with its node": (
+        pod(RUNNING, phase="Failed", disruption="DeletionByPodGC", disruption_message="PodGC: node no longer exists"),
+        Phase.ERROR, "PodLost", "PodGC: node no longer exists",
+    ),
+    "the kubelet does not know how it ended": (
+        pod(ended(137, "ContainerStatusUnknown", message="could not be located"), phase="Failed"),
+        Phase.ERROR, "ContainerStatusUnknown", "could not be located",
+    ),
+    "the kubelet does not know how it ended, evicted": (
+        pod(ended(137, "ContainerStatusUnknown"), phase="Failed", reason="Evicted", message="low on memory"),
+        Phase.ERROR, "Evicted", "low on memory",
+    ),
+    "deleted on its node before it had started": (
+        pod(ended(137, "ContainerStatusUnknown", started_at=None, finished_at=None), phase="Failed", node="n", deletion_at=AT),
+        Phase.ERROR, "PodLost", "the pod was deleted, and how its container ended is not known",
+    ),
+    "deleted before it had a node, and kept by a finalizer": (
+        pod(unschedulable="0/1 nodes", deletion_at=AT), Phase.ERROR, "PodLost", "the pod was deleted before it had a node",
+    ),
+    "evicted before it had a node, and kept by a finalizer": (
+        pod(deletion_at=AT, disruption="EvictionByEvictionAPI", disruption_message="Eviction API: evicting"),
+        Phase.ERROR, "Evicted", "Eviction API: evicting",
+    ),
+    "deleted before it had started, on a node that will end it": (
+        pod(waiting("ContainerCreating"), node="n", deletion_at=AT), Phase.PENDING, "", "",
+    ),
     "node had no room": (
         pod(phase="Failed", reason="OutOfcpu", message="no cpu"), Phase.ERROR, "OutOfcpu", "no cpu",
     ),
@@ -101,6 +135,11 @@ def test_judge__pod_as_observed__phase_reason_and_message(case: str) -> None:
 def test_judge__start_error__main_has_not_started() -> None:
     assert judge(pod(ended(128, "StartError"))).started_at is None
     assert judge(pod(ended(1))).started_at == AT
+
+
+def test_judge__end_that_the_kubelet_does_not_know__has_no_exit_code() -> None:
+    assert judge(pod(ended(137, "ContainerStatusUnknown", started_at=None, finished_at=None))).exit_code is None
+    assert judge(pod(ended(137))).exit_code == 137
 
 
 @pytest.mark.parametrize("reason", ["Evicted", "Preempted", "NodeShutdown", "NodeAffinity", "OutOfpods", "PodLost"])

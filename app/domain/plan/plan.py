@@ -97,8 +97,7 @@ def pod_observed(state: RunState, pod: PodObservation, out: Decisions) -> None:
     """A pod of this run is as observed. The same observation again changes nothing."""
     found = state.find_attempt(pod.key)
     if found is None:
-        if pod.exists:
-            out.strays.append(pod.ref)
+        _expel(state, pod, out)
         return
     task, attempt = found
     if not _is_its_pod(state, task, attempt, pod, out):
@@ -112,8 +111,9 @@ def pod_observed(state: RunState, pod: PodObservation, out: Decisions) -> None:
         attempt_flow.end_main(state, task, attempt, out)
     attempt_flow.end_logs(task, attempt, pod, out)
     if not pod.exists:
-        attempt.pod_deleted = True
-    elif pod.deletion_at is not None and not attempt.delete_requested and not attempt.main_ended:
+        # Not seen under deletion, it may have only lost the labels that it is watched by: then `settle` deletes it.
+        attempt.pod_deleted = attempt.pod_deleted or attempt.delete_requested or pod.deletion_at is not None
+    elif pod.deletion_at is not None and not attempt.delete_requested and (not attempt.main_ended or attempt.collecting):
         at = pod.deletion_at + timedelta(seconds=attempt_flow.NODE_LOST_SECONDS)
         state.set_timer(at, TimerKind.NODE_LOST, task.name, attempt.number)
     if not attempt.phase.is_over:
@@ -122,22 +122,32 @@ def pod_observed(state: RunState, pod: PodObservation, out: Decisions) -> None:
 
 
 def _is_its_pod(state: RunState, task: TaskState, attempt: AttemptState, pod: PodObservation, out: Decisions) -> bool:
-    """Whether the pod is the attempt's own. Its UID is recorded at the first sight; another pod of its name is deleted."""
+    """Whether the pod is the attempt's own. Its UID is recorded at the first sight; another pod of its labels is deleted."""
     if attempt.uid == pod.uid:
         return True
     if not pod.exists:
         return False
     if attempt.uid is None and attempt.is_settled:  # nobody waits for it any more: it came too late
-        out.strays.append(pod.ref)
+        _expel(state, pod, out)
         return False
-    if attempt.uid is not None:
-        out.strays.append(pod.ref)
-        message = f"pod {pod.name} with uid {pod.uid} is not the one of this attempt ({attempt.uid}): deleted"
-        out.say(state, EventType.NOTE, task, attempt, reason="StrayPod", message=message)
+    if attempt.uid is not None or (pod.namespace, pod.name) != (attempt.namespace, attempt.pod):
+        if _expel(state, pod, out):
+            own = f"uid {attempt.uid}" if attempt.uid is not None else attempt.pod
+            message = f"pod {pod.name} with uid {pod.uid} is not the one of this attempt ({own}): deleted"
+            out.say(state, EventType.NOTE, task, attempt, reason="StrayPod", message=message)
         return False
     attempt.uid = pod.uid
     attempt.creating = False
     out.attempt_changed(state, task, attempt)
+    return True
+
+
+def _expel(state: RunState, pod: PodObservation, out: Decisions) -> bool:
+    """Have a pod deleted that has our labels and is no attempt's own. False: it is done already, or it is gone."""
+    if not pod.exists or pod.uid in state.strays:
+        return False
+    state.strays.add(pod.uid)
+    out.strays.append(pod.ref)
     return True
 
 
@@ -342,9 +352,10 @@ def _create_again(state: RunState, task: TaskState, attempt: AttemptState, out: 
 
 def _lose_node(state: RunState, task: TaskState, attempt: AttemptState, out: Decisions) -> None:
     """A pod under deletion did not go: its node does not answer. It is left; the cluster deletes it when the node is back."""
-    if attempt.is_settled or (attempt.main_ended and not attempt.collecting):
+    name = f"{attempt.namespace}/{attempt.pod}"
+    if attempt.is_settled or (attempt.main_ended and not attempt.collecting) or name in state.left_behind:
         return
-    state.left_behind.append(f"{attempt.namespace}/{attempt.pod}")
+    state.left_behind.append(name)
     message = f"pod {attempt.pod} did not go: node {attempt.node or '(none)'} does not answer"
     if not attempt.phase.is_over:
         finish_attempt(state, task, attempt, Phase.ERROR, "NodeLost", message, out)

@@ -185,6 +185,7 @@ class RunState:
     unsettled: int = 0  #: attempts that are not settled
     terminating: int = 0  #: attempts that are over while their pod's container still runs
     left_behind: list[str] = field(default_factory=list)  #: pods that did not go when they should have
+    strays: set[str] = field(default_factory=set)  #: UIDs of pods with our labels that are no attempt's own: they are deleted
 
     def __post_init__(self) -> None:
         """Lay out the tasks, as far as they are known from the document."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from app.domain.phases import Phase, RunPhase
 from app.domain.plan import plan, requests
 from app.domain.plan.decisions import Decisions
 from app.domain.plan.run_state import RunState
-from app.domain.pods import AttemptKey, PodEvent, PodObservation
+from app.domain.pods import AttemptKey, ContainerObservation, ContainerPhase, PodEvent, PodObservation
 from app.domain.workflow.parsing import parse_workflow
 from tests.unit.domain.plan.cluster_model import START, ModelPod, Outcome
 
@@ -323,6 +324,70 @@ def test_node_lost__pod_under_deletion_does_not_go__error() -> None:
     assert run["a"].phase is Phase.RUNNING
     run.pass_time(60)
     assert (run["a"].phase, run["a"].reason) == (Phase.ERROR, "NodeLost")
+
+
+def test_node_lost__seen_under_deletion_again_and_again__left_behind_once() -> None:
+    run = Run({"name": "a"})
+    run.observe(KEY, 1, deleting=True)
+    run.observe(KEY, 1, deleting=True)
+    out = run.pass_time(60)
+    assert len(run.state.left_behind) == 1
+    assert [event.reason for event in out.events if event.type == "Note"] == ["NodeLost"]
+
+
+def test_node_lost__after_a_restart__a_sidecars_log_is_given_up() -> None:
+    run = Run({"name": "a"})
+    run.observe(KEY, 2)
+    attempt = run["a"].attempts[0]
+    attempt.pod_deleted = True  # its deletion was answered before the restart
+    sidecar = ContainerObservation(name="s", phase=ContainerPhase.RUNNING, started_at=START, is_init=True, is_sidecar=True)
+    seen = run.pods[KEY].observation()
+    run.do(plan.pod_observed, replace(seen, deletion_at=START, containers=(sidecar, *seen.containers)))
+    run.do(plan.log_sealed, KEY, "main")
+    assert not run.state.is_finished
+    assert [log[2] for log in run.pass_time(60).abandoned_logs] == ["s"]
+    run.do(plan.log_sealed, KEY, "s")
+    assert run.state.is_finished
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_pod_observed__of_another_name__is_never_the_attempts_own(begun: bool) -> None:
+    run = Run({"name": "a"})
+    if begun:
+        run.observe(KEY, 1)
+    copy = PodObservation(key=KEY, namespace="default", name="a-copy", uid="copy", phase="Running")
+    out = run.do(plan.pod_observed, copy)
+    assert [ref.uid for ref in out.strays] == ["copy"]
+    assert [(event.reason, "a-copy" in event.message) for event in out.events] == [("StrayPod", True)]
+    assert run["a"].attempts[0].uid != "copy"
+
+
+def test_pod_observed__stray__is_told_and_deleted_once() -> None:
+    run = Run({"name": "a"})
+    run.observe(KEY, 1)
+    stray = replace(run.pods[KEY].observation(), uid="another")
+    assert run.do(plan.pod_observed, stray).strays
+    out = run.do(plan.pod_observed, replace(stray, deletion_at=START))
+    assert (out.strays, out.events) == ([], [])
+
+
+def test_pod_observed__vanished_without_a_deletion__is_deleted_all_the_same() -> None:
+    run = Run({"name": "a"})
+    run.observe(KEY, 1)
+    run.observe(KEY, 1, exists=False)  # somebody took its labels away, perhaps: the watch sees no more than that
+    assert (run["a"].phase, run["a"].reason) == (Phase.ERROR, "PodLost")
+    assert keys(run.do(plan.log_sealed, KEY, "main").deletes) == [("a", 1)]
+    assert not run.state.is_finished
+    run.do(plan.delete_answered, KEY)
+    assert run.state.is_finished
+
+
+def test_pod_observed__gone_after_it_was_seen_under_deletion__needs_no_other_delete() -> None:
+    run = Run({"name": "a"})
+    run.observe(KEY, 1)
+    run.observe(KEY, 1, exists=False, deleting=True)
+    assert not run.do(plan.log_sealed, KEY, "main").deletes
+    assert run.state.is_finished
 
 
 def test_pod_observed__of_an_attempt_that_is_not_ours__deleted() -> None:

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 import pytest
 
 from app.domain.phases import Phase, RunPhase
+from app.domain.plan import plan
 from app.domain.plan.attempt_state import AttemptState
 from app.domain.plan.decisions import Decisions
 from app.domain.plan.recovery import reconcile, recover
 from app.domain.plan.run_state import RunState
+from app.domain.pods import AttemptKey
 from app.domain.workflow.parsing import parse_workflow
 from app.executor.records import restore
 from tests.unit.domain.plan.cluster_model import Model, Outcome
@@ -36,6 +38,8 @@ def test_reconcile__pod_of_an_attempt_cancelled_while_pending_is_gone__a_log_tha
     reconcile(state, lambda _namespace, _name: None, out)
     assert [log[1] for log in out.collects] == ([attempt] if log_begun else [])
     assert attempt.log_sealed is not log_begun
+    assert [pair[1] for pair in out.deletes] == ([] if log_begun else [attempt])  # nobody saw how it went
+    plan.delete_answered(state, AttemptKey("r", "a", 1), out)
     assert attempt.is_settled is not log_begun
 
 

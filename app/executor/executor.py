@@ -23,12 +23,23 @@ from app.executor.run_actor import Environment, RunActor
 from app.failpoints import Action
 from app.storage.broker import INTENTS, SUBMITTED, Broker
 from app.storage.errors import is_outage
-from app.storage.executors import Claim, claim_runs, list_intents, list_owned, release_runs, renew_claim
+from app.storage.executors import (
+    Claim,
+    claim_runs,
+    find_epochs,
+    list_intents,
+    list_owned,
+    release_runs,
+    renew_claim,
+    seconds_until_claimable,
+)
 from app.storage.intents import list_requests
 from app.storage.writer import Change
 
 #: Intents and unowned runs are looked for this often even when nobody says that there are any.
 LOOK_SECONDS = 5.0
+#: A dead executor's runs are looked for when its lease runs out, and this often where somebody just holds them locked.
+SHORTEST_LOOK_SECONDS = 0.25
 CLAIM_LIMIT = 200
 #: An actor that fails so often, each time for a reason of its own, ends its run as Error.
 FAILURE_LIMIT = 3
@@ -70,7 +81,8 @@ class Executor:
         await self._lease.renew()
         await self._group.__aenter__()
         self._is_open = True
-        for name, coroutine in (("lease", self._lease.keep()), ("claims", self._claim()), ("intents", self._heed())):
+        keeping = self._lease.keep(self._compare)
+        for name, coroutine in (("lease", keeping), ("claims", self._claim()), ("intents", self._heed())):
             self._started.append(self._group.create_task(coroutine, name=name))
         return self
 
@@ -80,7 +92,7 @@ class Executor:
             started.cancel()
         await self._group.__aexit__(None, None, None)
         call = partial(release_runs, executor_id=self._lease.executor_id)
-        release = Change(call=call, actions=(Action.RELEASE_RUNS,))
+        release = Change(call=call, topics=(SUBMITTED,), actions=(Action.RELEASE_RUNS,))  # others take the runs up at once
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await self._env.writer.commit(release)
@@ -177,17 +189,37 @@ class Executor:
         with self._broker.subscribe(SUBMITTED) as submitted:
             while True:
                 submitted.clear()
+                seconds = LOOK_SECONDS
                 try:
-                    while claims := await self._claim_some(take_all=take_all):
+                    # Who is taken for dead claims nothing: others would take it away again at once.
+                    while self._lease.is_held and (claims := await self._claim_some(take_all=take_all)):
                         for claim in claims:
                             self._start(claim)
-                    take_all = False
-                    # Level, not edge: whatever was lost on the way here, a run that is ours has an actor.
-                    for claim in await self._env.database.read(lambda session: list_owned(session, self._lease.executor_id)):
-                        self._start(claim)
+                    await self._compare()
+                    if self._lease.is_held:
+                        take_all = False
+                        seconds = await self._seconds_until_claimable()
                 except (SQLAlchemyError, OSError) as error:
                     log.warning("runs could not be claimed", error=type(error).__name__)
-                await submitted.wait(LOOK_SECONDS)
+                await submitted.wait(max(seconds, SHORTEST_LOOK_SECONDS))
+
+    async def _seconds_until_claimable(self) -> float:
+        if self._is_alone:
+            return LOOK_SECONDS
+        until = partial(seconds_until_claimable, executor_id=self._lease.executor_id)
+        return min(await self._env.database.read(until), LOOK_SECONDS)
+
+    async def _compare(self) -> None:
+        """Level, not edge: whatever was lost on the way here, a run that is ours has an actor, and no other run has one."""
+        actors = dict(self._actors)
+        owned = await self._env.database.read(lambda session: list_owned(session, self._lease.executor_id))
+        for claim in owned:
+            self._start(claim)
+        doubtful = actors.keys() - {claim.run_id for claim in owned}
+        epochs = await self._env.database.read(lambda session: find_epochs(session, doubtful)) if doubtful else {}
+        for run_id in doubtful:
+            if epochs.get(run_id) != actors[run_id].epoch:  # else it has just finished, or was never anybody's
+                actors[run_id].fail(OwnershipLost(run_id))
 
     async def _claim_some(self, *, take_all: bool) -> list[Claim]:
         call = partial(claim_runs, executor_id=self._lease.executor_id, limit=CLAIM_LIMIT, take_all=take_all)

@@ -27,6 +27,13 @@ CreateAnswer = Callable[[PodObservation | PodRefused | PodDeferred], None]
 DeleteAnswer = Callable[[PodDeferred | None], None]
 
 
+_NOT_WANTED = "the pod was not wanted any more"
+
+
+class _NotWanted(Exception):
+    """Its actor is over, or does not want it any more."""
+
+
 class FairQueue:
     """Jobs of many runs, taken round-robin over the runs, in order within each."""
 
@@ -81,10 +88,12 @@ class Launcher:
 
         async def job() -> None:
             if not wanted():
-                answer(PodRefused("Dropped", "the pod was not wanted any more"))
+                answer(PodRefused("Dropped", _NOT_WANTED))
                 return
             try:
-                answer(await self._backend.create_pod(manifest, self._guard))
+                answer(await self._backend.create_pod(manifest, self._guard_of(wanted)))
+            except _NotWanted:
+                answer(PodRefused("Dropped", _NOT_WANTED))
             except (PodRefused, PodDeferred) as error:
                 answer(error)
             except LeaseExpired as error:
@@ -102,7 +111,9 @@ class Launcher:
             if not wanted():
                 return
             try:
-                await self._backend.delete_pod(ref, self._guard)
+                await self._backend.delete_pod(ref, self._guard_of(wanted))
+            except _NotWanted:
+                pass
             except PodDeferred as error:
                 answer(error)
             except LeaseExpired as error:
@@ -114,6 +125,16 @@ class Launcher:
                 answer(None)
 
         self._deletes.put(run_id, job)
+
+    def _guard_of(self, wanted: Callable[[], bool]) -> Guard:
+        """Asked last of all: the connection took its time, and the run may have been lost and the lease renewed meanwhile."""
+
+        def guard() -> None:
+            self._guard()
+            if not wanted():
+                raise _NotWanted
+
+        return guard
 
     async def _work(self, queue: FairQueue, limiter: AsyncLimiter | None) -> None:
         while True:

@@ -98,8 +98,13 @@ class RunActor:
         self._labels: dict[str, str] = {}
         self._group_key: str | None = None
 
+    @property
+    def _is_acting(self) -> bool:
+        """Whether what it has decided is still to be done: not once it has failed, such as by losing its run."""
+        return not self._is_closed and self._failure is None
+
     def fail(self, error: BaseException) -> None:
-        """End the actor with this error."""
+        """End the actor with this error. What the launcher still has of it is not done any more."""
         self._failure = self._failure or error
         self._woken.set()
 
@@ -153,7 +158,7 @@ class RunActor:
                 if self._failure is not None:
                     raise self._failure
             finally:
-                self._is_closed = True  # what the launcher still has of this actor is not done any more
+                self._is_closed = True  # nothing that the launcher still has of this actor is done any more
                 self._env.slots.release(self._held)
                 self._env.slots.forget(self.run_id)
                 self._logs.cancel()
@@ -343,7 +348,7 @@ class RunActor:
             else:
                 self.pod_observed(what)
 
-        self._env.launcher.create(self.run_id, manifest, lambda: not self._is_closed and not attempt.phase.is_over, answer)
+        self._env.launcher.create(self.run_id, manifest, lambda: self._is_acting and not attempt.phase.is_over, answer)
 
     def _delete(self, state: RunState, pair: Pair) -> None:
         task, attempt = pair
@@ -357,7 +362,7 @@ class RunActor:
                 after = deferred.retry_after_seconds
                 self.post(lambda state, out: plan.delete_deferred(state, key, after, out))
 
-        self._env.launcher.delete(self.run_id, ref, answer, lambda: not self._is_closed)
+        self._env.launcher.delete(self.run_id, ref, answer, lambda: self._is_acting)
 
     def _delete_stray(self, ref: PodRef) -> None:
         def answer(deferred: PodDeferred | None) -> None:
@@ -365,7 +370,7 @@ class RunActor:
                 loop = asyncio.get_running_loop()
                 loop.call_later(STRAY_SECONDS, self.post, lambda _state, out: out.strays.append(ref))
 
-        self._env.launcher.delete(self.run_id, ref, answer, lambda: not self._is_closed)
+        self._env.launcher.delete(self.run_id, ref, answer, lambda: self._is_acting)
 
     async def _evaluate(self, state: RunState, asked: Evaluation) -> None:
         """Have expressions evaluated, and bring what came of them."""

@@ -15,7 +15,7 @@ from app.domain.pods import PodEvent, PodObservation, PodRef
 #: A pod's manifest in Kubernetes' own JSON, as `pods.manifest.build_pod` makes it.
 Manifest = Mapping[str, Any]
 
-#: Called right before a write to the cluster, with no await in between. Raises LeaseExpired to drop the write.
+#: Called right before a write to the cluster, with no await in between. What it raises drops the write, and is raised.
 Guard = Callable[[], None]
 
 

@@ -6,11 +6,12 @@ of replicas need not agree.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, delete, or_, select, text, update
+from sqlalchemy import Connection, Select, delete, func, or_, select, text, update
 from sqlmodel import Session, col
 
 from app.storage.database import database_now
@@ -62,12 +63,7 @@ def release_runs(connection: Connection, executor_id: str) -> None:
 
 def claim_runs(connection: Connection, executor_id: str, limit: int, *, take_all: bool = False) -> list[Claim]:
     """Claim unfinished runs that nobody owns, or whose owner is dead; oldest first. `take_all`: whoever owns them."""
-    wanted: Select[Any] = select(_RUNS.c.id).where(_RUNS.c.is_finished.is_(False))
-    wanted = wanted.where(or_(_RUNS.c.owner.is_(None), _RUNS.c.owner != executor_id))  # its own it has already
-    if not take_all:
-        alive = select(_EXECUTORS.c.id).where(_EXECUTORS.c.lease_until > database_now(connection))
-        wanted = wanted.where(or_(_RUNS.c.owner.is_(None), _RUNS.c.owner.not_in(alive)))
-    wanted = wanted.order_by(_RUNS.c.id).limit(limit)
+    wanted = _claimable(executor_id, None if take_all else database_now(connection)).order_by(_RUNS.c.id).limit(limit)
     if connection.dialect.name == "postgresql":
         wanted = wanted.with_for_update(skip_locked=True)
     ids = connection.scalars(wanted).all()
@@ -80,6 +76,26 @@ def claim_runs(connection: Connection, executor_id: str, limit: int, *, take_all
         .returning(_RUNS.c.id, _RUNS.c.epoch)
     )
     return sorted(Claim(row.id, row.epoch) for row in rows)
+
+
+def _claimable(executor_id: str, now: datetime | None) -> Select[Any]:
+    """The ids of the runs that the executor may claim; `now` None: whoever owns them. Its own it has already."""
+    wanted: Select[Any] = select(_RUNS.c.id).where(_RUNS.c.is_finished.is_(False))
+    wanted = wanted.where(or_(_RUNS.c.owner.is_(None), _RUNS.c.owner != executor_id))
+    if now is not None:
+        alive = select(_EXECUTORS.c.id).where(_EXECUTORS.c.lease_until > now)
+        wanted = wanted.where(or_(_RUNS.c.owner.is_(None), _RUNS.c.owner.not_in(alive)))
+    return wanted
+
+
+def seconds_until_claimable(session: Session, executor_id: str) -> float:
+    """In how many seconds there may be runs to claim: 0 where somebody holds some locked, else when the next lease runs out."""
+    now = database_now(session.connection())
+    if session.execute(_claimable(executor_id, now).limit(1)).first() is not None:
+        return 0.0
+    others = select(func.min(_EXECUTORS.c.lease_until)).where(_EXECUTORS.c.id != executor_id, _EXECUTORS.c.lease_until > now)
+    until: datetime | None = session.execute(others).scalar()
+    return math.inf if until is None else (until - now).total_seconds()
 
 
 def renew_claim(connection: Connection, claim: Claim, executor_id: str) -> Claim | None:
@@ -102,6 +118,12 @@ def list_owned(session: Session, executor_id: str) -> Sequence[Claim]:
         select(_RUNS.c.id, _RUNS.c.epoch).where(col(RunRow.is_finished).is_(False), col(RunRow.owner) == executor_id)
     )
     return [Claim(*row) for row in rows]
+
+
+def find_epochs(session: Session, run_ids: Collection[str]) -> dict[str, int]:
+    """The newest epochs of these runs, as far as they are there."""
+    rows = session.execute(select(_RUNS.c.id, _RUNS.c.epoch).where(_RUNS.c.id.in_(run_ids)))
+    return {row.id: row.epoch for row in rows}
 
 
 def list_intents(session: Session, executor_id: str) -> Sequence[Intent]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,9 +51,12 @@ class Bench:
     tmp_path: Path
 
     @asynccontextmanager
-    async def executor(self, name: str = "me", slots: int = 100) -> AsyncIterator[Executor]:
+    async def executor(
+        self, name: str = "me", slots: int = 100, *, clock: Callable[[], float] = time.monotonic
+    ) -> AsyncIterator[Executor]:
+        """`clock` is the lease's."""
         async with AsyncExitStack() as stack:
-            rows, lease = LogRows(self.database, self.writer), Lease(name, self.writer)
+            rows, lease = LogRows(self.database, self.writer), Lease(name, self.writer, clock=clock)
             launcher = Launcher(self.pods, lease.guard, create_qps=10_000, create_burst=10_000)
             store = LogStore(str(self.tmp_path / "logs"))
             environment = Environment(

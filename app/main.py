@@ -56,6 +56,7 @@ from app.storage.executors import ensure_instance
 from app.storage.lock import sole_service
 from app.storage.logs import LogRows
 from app.storage.notifications import listen
+from app.storage.sessions import end_stuck_sessions
 from app.storage.writer import Writer
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ async def _open_stores(settings: Settings) -> AsyncIterator[_Stores]:
         writer = await stack.enter_async_context(Writer(database, broker))
         if isinstance(database, PostgresDatabase):
             await stack.enter_async_context(_background(listen(database, broker), "listen"))
+            await stack.enter_async_context(_background(end_stuck_sessions(database), "sessions"))
         failpoints.before(Action.NAME_INSTANCE)
         instance = await database.write(lambda connection: ensure_instance(connection, str(uuid4())))
         failpoints.after(Action.NAME_INSTANCE)

@@ -26,6 +26,8 @@ from app.storage.types import dump_json
 
 T = TypeVar("T")
 READERS = 4
+#: By which sessions of PostgreSQL are known to be podrun's.
+APPLICATION_NAME = "podrun"
 
 
 class Database(Protocol):
@@ -169,7 +171,8 @@ class PostgresDatabase:
 
 
 def _postgres_engine(url: URL, pool_size: int, *, is_patient: bool, **settings: str) -> AsyncEngine:
-    limits = {} if is_patient else {"idle_in_transaction_session_timeout": "5000", "lock_timeout": "5000"}
+    # Who waits for a lock outlasts a stopped process that has it: see storage.sessions.
+    limits = {} if is_patient else {"idle_in_transaction_session_timeout": "5000", "lock_timeout": "8000"}
     return create_async_engine(
         url.set(drivername="postgresql+asyncpg"),
         json_serializer=dump_json,
@@ -181,7 +184,7 @@ def _postgres_engine(url: URL, pool_size: int, *, is_patient: bool, **settings: 
         connect_args={
             "timeout": 10,
             "command_timeout": None if is_patient else 60,
-            "server_settings": {"application_name": "podrun", "timezone": "UTC", **limits, **settings},
+            "server_settings": {"application_name": APPLICATION_NAME, "timezone": "UTC", **limits, **settings},
         },
     )
 

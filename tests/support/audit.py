@@ -30,6 +30,7 @@ class AuditEntry:
 
     time: datetime  #: when it came
     answered: datetime
+    user: str
     user_agent: str
     verb: str
     namespace: str
@@ -37,6 +38,7 @@ class AuditEntry:
     name: str  #: "" where the server made it up, or of a request for many
     subresource: str  #: eviction, binding, status, ...; "" of the object itself
     code: int  #: the HTTP status of the answer
+    uri: str  #: path and query
 
 
 def audit_folder(kubeconfig: Path) -> Path:
@@ -141,6 +143,7 @@ def _entry(line: bytes, namespaces: frozenset[str], verbs: frozenset[str]) -> li
         AuditEntry(
             time=_time(told["requestReceivedTimestamp"]),
             answered=_time(told["stageTimestamp"]),
+            user=told.get("user", {}).get("username", ""),
             user_agent=told.get("userAgent", ""),
             verb=told["verb"],
             namespace=about["namespace"],
@@ -148,6 +151,7 @@ def _entry(line: bytes, namespaces: frozenset[str], verbs: frozenset[str]) -> li
             name=about.get("name", ""),
             subresource=about.get("subresource", ""),
             code=told.get("responseStatus", {}).get("code", 0),
+            uri=told.get("requestURI", ""),
         )
     ]
 

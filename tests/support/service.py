@@ -60,6 +60,21 @@ class ServiceProcess:
         self._said: list[Path] = []
 
     @property
+    def database_url(self) -> str:
+        """Where its data is."""
+        return self._environment["PODRUN_DATABASE_URL"]
+
+    @property
+    def logs_url(self) -> str:
+        """Where its logs' objects are."""
+        return self._environment["PODRUN_LOGS_URL"]
+
+    @property
+    def local_pods_folder(self) -> Path:
+        """Where its local pods are."""
+        return Path(self._environment["PODRUN_LOCAL_PODS_DIR"])
+
+    @property
     def is_running(self) -> bool:
         """Whether its process is there."""
         return self._process is not None and self._process.poll() is None

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.conftest import MakeService, pytest_runtest_makereport
+from tests.service.conftest import MakeService, api, cluster_service, pytest_runtest_makereport
 from tests.support.service import started
 
-__all__ = ["pytest_runtest_makereport"]
+__all__ = ["api", "cluster_service", "pytest_runtest_makereport"]
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.domain.errors import OwnershipLost, RunGone
 from app.domain.pods import PodEvent, PodObservation
 from app.executor.failure import end_run_as_error
+from app.executor.late_pods import LatePods
 from app.executor.lease import Lease
 from app.executor.run_actor import Environment, RunActor
 from app.failpoints import Action
@@ -59,6 +60,7 @@ class Executor:
         self._is_alone = is_alone
         self._actors: dict[str, RunActor] = {}
         self._newer: dict[str, Claim] = {}  # claims of runs whose actor is to end first
+        self._late_pods = LatePods(environment.database, environment.backend, environment.launcher)
         self._group = asyncio.TaskGroup()
         self._started: list[asyncio.Task[None]] = []
         self._is_open = False
@@ -105,10 +107,12 @@ class Executor:
             self._start(Claim(run_id, epoch))
 
     def pod_observed(self, observation: PodObservation) -> None:
-        """See PodListener. Pods of runs that are not ours are not touched: only a run's owner judges its pods."""
+        """See PodListener. Pods of unfinished runs that are not ours are not touched: only a run's owner judges its pods."""
         actor = self._actors.get(observation.key.run_id)
         if actor is not None:
             actor.pod_observed(observation)
+        else:
+            self._late_pods.observed(observation)
 
     def pod_event(self, event: PodEvent) -> None:
         """See PodListener."""
@@ -199,6 +203,7 @@ class Executor:
                     if self._lease.is_held:
                         take_all = False
                         seconds = await self._seconds_until_claimable()
+                    await self._late_pods.look()
                 except (SQLAlchemyError, OSError) as error:
                     log.warning("runs could not be claimed", error=type(error).__name__)
                 await submitted.wait(max(seconds, SHORTEST_LOOK_SECONDS))

@@ -126,6 +126,12 @@ def find_epochs(session: Session, run_ids: Collection[str]) -> dict[str, int]:
     return {row.id: row.epoch for row in rows}
 
 
+def find_finished(session: Session, run_ids: Collection[str]) -> set[str]:
+    """Which of these runs are there and finished."""
+    found = session.scalars(select(_RUNS.c.id).where(_RUNS.c.id.in_(run_ids), _RUNS.c.is_finished.is_(True)))
+    return set(found)
+
+
 def list_intents(session: Session, executor_id: str) -> Sequence[Intent]:
     """What was asked of the runs that the executor owns and that are not finished."""
     rows = session.execute(

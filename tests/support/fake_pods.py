@@ -53,7 +53,7 @@ class FakePods:
             raise error
         if (namespace, name) not in self.pods:
             self.created.append(key)
-            self._tell(PodObservation(key=key, namespace=namespace, name=name, uid=f"uid-{len(self.created)}"))
+            self.tell(PodObservation(key=key, namespace=namespace, name=name, uid=f"uid-{len(self.created)}"))
         if self.ends_at_once:
             self.end(key)
         return self.pods[namespace, name]
@@ -66,9 +66,10 @@ class FakePods:
             name=MAIN, phase=ContainerPhase.TERMINATED, exit_code=exit_code, reason="Error" if exit_code else "Completed",
             started_at=now, finished_at=now,
         )  # fmt: skip
-        self._tell(PodObservation(key=key, namespace=pod.namespace, name=pod.name, uid=pod.uid, containers=(main,)))
+        self.tell(PodObservation(key=key, namespace=pod.namespace, name=pod.name, uid=pod.uid, containers=(main,)))
 
-    def _tell(self, pod: PodObservation) -> None:
+    def tell(self, pod: PodObservation) -> None:
+        """The pod is as told."""
         self.pods[pod.namespace, pod.name] = pod
         for listener in self._listeners:
             listener.pod_observed(pod)

@@ -21,12 +21,12 @@ from tests.support.fake_pods import FakePods
 class TalkativePods(FakePods):
     """Pods that, where main fails, say what no database takes: as reason, as message, and as termination message."""
 
-    def _tell(self, pod: PodObservation) -> None:
+    def tell(self, pod: PodObservation) -> None:
         if pod.main is None or not pod.main.exit_code:
-            super()._tell(pod)
+            super().tell(pod)
             return
         said = {"reason": "Err\0or", "message": "a\0b \ud800"}
-        super()._tell(replace(pod, containers=tuple(replace(one, **said) for one in pod.containers), **said))
+        super().tell(replace(pod, containers=tuple(replace(one, **said) for one in pod.containers), **said))
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

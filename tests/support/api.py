@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 from websockets.asyncio.client import connect
 
+from tests.support.patience import PatientTransport
+
 Json = dict[str, Any]
 PREFIX = "/api/v1"
 #: How long a run may take where a test does not say.
@@ -252,13 +254,19 @@ def _is_settled(task: Json) -> bool:
 
 
 @asynccontextmanager
-async def api_of(url: str, headers: dict[str, str] | None = None) -> AsyncIterator[Api]:
-    """The API of the service at that address; `headers` go with each request."""
+async def api_of(
+    url: str, headers: dict[str, str] | None = None, *, patience_seconds: float | None = None
+) -> AsyncIterator[Api]:
+    """The API of the service at that address; `headers` go with each request.
+
+    `patience_seconds`: as a careful client does, each request is made again for so long while the service is away.
+    """
     # Connections are given up before the service gives them up, after 5 s: a request on one that it closes just now fails.
     limits = httpx.Limits(max_connections=200, keepalive_expiry=2)
-    made = httpx.AsyncClient(
-        base_url=url + PREFIX, headers=headers, timeout=70, limits=limits, trust_env=False,
-        verify=False,  # there is no TLS, and to read the certificates takes longer than most tests' calls
-    )  # fmt: skip
+    # There is no TLS, and to read the certificates takes longer than most tests' calls.
+    transport: httpx.AsyncBaseTransport = httpx.AsyncHTTPTransport(verify=False, trust_env=False, limits=limits)
+    if patience_seconds is not None:
+        transport = PatientTransport(transport, patience_seconds)
+    made = httpx.AsyncClient(base_url=url + PREFIX, headers=headers, timeout=70, transport=transport, trust_env=False)
     async with made as http:
         yield Api(url, http)

@@ -58,6 +58,7 @@ class ServiceProcess:
         self.url = f"http://127.0.0.1:{given['PORT']}"  #: the same for all its processes
         self._process: subprocess.Popen[bytes] | None = None
         self._said: list[Path] = []
+        self.program = ["-m", "podrun.cli"]  #: what Python runs in its next process; it is given `serve`
 
     @property
     def database_url(self) -> str:
@@ -93,7 +94,7 @@ class ServiceProcess:
         self._said.append(self.folder / f"stderr.{len(self._said) + 1}")
         with self._said[-1].open("wb") as said:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "podrun.cli", "serve"],
+                [sys.executable, *self.program, "serve"],
                 stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=self._environment, cwd=self.folder,
                 start_new_session=True,
             )  # fmt: skip
@@ -124,16 +125,26 @@ class ServiceProcess:
         self._process.kill()
         self._process.wait(STOP_SECONDS)
 
-    def terminate(self) -> int:
-        """End the process as an upgrade does, and return its exit code. Its pods go on."""
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM, and do not wait."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
+
+    def terminate(self) -> int:
+        """End the process as an upgrade does, and return its exit code. Its pods go on."""
+        self.ask_to_stop()
+        assert self._process is not None
         try:
             return self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
             raise AssertionError(f"the service did not end within {STOP_SECONDS} s of SIGTERM\n{self.text()}") from None
+
+    def wait_ended(self, seconds: float = STOP_SECONDS) -> int:
+        """The exit code of a process that ends by itself."""
+        assert self._process is not None
+        return self._process.wait(seconds)
 
     def close(self) -> None:
         """Cancel what still runs, so that no pod stays behind, then end the process."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing
 from datetime import datetime
@@ -165,18 +165,25 @@ class LocalBackend:
     async def follow_log(self, ref: PodRef, container: str, since: datetime | None) -> AsyncIterator[bytes]:
         """The log as it grows; ends when the pod has ended and all of it was read."""
         watched = self._find_logged(ref, container)
-        log = self._reading.read(watched.pod.folder / folders.LOG, since, lambda: watched.is_over)
-        async with aclosing(log) as chunks:
+        async with aclosing(self._stream(watched, since, lambda: watched.is_over)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
     async def read_log(self, ref: PodRef, container: str, since: datetime | None) -> AsyncIterator[bytes]:
         """What is in the log now."""
         watched = self._find_logged(ref, container)
-        log = self._reading.read(watched.pod.folder / folders.LOG, since, lambda: True)
-        async with aclosing(log) as chunks:
+        async with aclosing(self._stream(watched, since, lambda: True)) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+    async def _stream(
+        self, watched: WatchedPod, since: datetime | None, is_over: Callable[[], bool]
+    ) -> AsyncGenerator[bytes, None]:
+        failpoints.before(Action.READ_LOG)
+        async with aclosing(self._reading.read(watched.pod.folder / folders.LOG, since, is_over)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+        failpoints.after(Action.READ_LOG)
 
     def _find_logged(self, ref: PodRef, container: str) -> WatchedPod:
         watched = self._watch.find(ref.namespace, ref.name)

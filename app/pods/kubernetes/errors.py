@@ -98,9 +98,19 @@ def create_error(error: ApiError | ApiUnreachable) -> PodRefused | PodDeferred:
     # Source: https://github.com/kubernetes/apiserver/blob/master/pkg/admission/plugin/resourcequota/controller.go
     if error.code == 403 and ("exceeded quota" in error.message or "status unknown for quota" in error.message):
         return PodDeferred("QuotaExceeded", error.message, error.retry_after_seconds)
-    if 400 <= error.code < 500 and error.code not in _PASSING:
+    if 400 <= error.code < 500 and error.code not in _PASSING and not _is_starting(error):
         return PodRefused(error.reason, error.message)
     return PodDeferred(error.reason, error.message, error.retry_after_seconds)
+
+
+def _is_starting(error: ApiError) -> bool:
+    """Whether admission refused only because the API server has just started, and has not read yet what it decides by.
+
+    Source: https://github.com/kubernetes/apiserver/blob/master/pkg/admission/plugin/namespace/lifecycle/admission.go
+    Source: https://github.com/kubernetes/kubernetes/blob/master/plugin/pkg/admission/limitranger/admission.go
+    """
+    starting = ("not yet ready to handle request", "at this time because there was an error enforcing limit ranges")
+    return error.code == 403 and error.message.endswith(starting)
 
 
 def delete_error(error: ApiError | ApiUnreachable) -> PodDeferred:

@@ -90,6 +90,19 @@ def test_create_error__quota__deferred_as_quota_exceeded(message: str):
     assert (error.reason, error.message) == ("QuotaExceeded", message)
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        'pods "a" is forbidden: not yet ready to handle request',
+        'pods "a" is forbidden: unable to CREATE /v1, Resource=pods at this time because there was an error enforcing limit ranges',
+    ],
+)
+def test_create_error__an_api_server_that_has_just_started__deferred(message: str):
+    error = create_error(ApiError(403, "Forbidden", message))
+    assert isinstance(error, PodDeferred)
+    assert (error.reason, error.message) == ("Forbidden", message)
+
+
 def test_create_error__no_answer__deferred():
     error = create_error(ApiUnreachable("ConnectionError", "the API server can't be reached"))
     assert isinstance(error, PodDeferred)

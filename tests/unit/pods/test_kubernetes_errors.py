@@ -94,7 +94,7 @@ def test_create_error__quota__deferred_as_quota_exceeded(message: str):
     "message",
     [
         'pods "a" is forbidden: not yet ready to handle request',
-        'pods "a" is forbidden: unable to CREATE /v1, Resource=pods at this time because there was an error enforcing limit ranges',
+        'pods "a" is forbidden: unable to CREATE pods at this time because there was an error enforcing limit ranges',
     ],
 )
 def test_create_error__an_api_server_that_has_just_started__deferred(message: str):

@@ -31,7 +31,9 @@ class Stage:
 
     service: ServiceProcess
     api: Api
-    runs: list[str] = field(default_factory=list)  #: all that were posted
+    runs: list[str] = field(default_factory=list)  #: all that were posted, and are still there
+    deleted: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)  #: names of pods that others made or deleted
 
     @property
     def is_on_cluster(self) -> bool:
@@ -51,6 +53,12 @@ class Stage:
         """Ask for something. Asked again because the answer was lost, it may be done already."""
         answer = await self.api.http.post(path, json=body)
         assert answer.status_code in (200, 202, 409), f"{path}: {answer.status_code} {answer.text}"
+
+    async def delete(self, run_id: str) -> None:
+        answer = await self.api.http.delete(f"/runs/{run_id}")
+        assert answer.status_code in (204, 404), answer.text  # 404: deleted, and the answer was lost
+        self.runs.remove(run_id)
+        self.deleted.append(run_id)
 
     async def approve(self, run_id: str, task: str, verb: str = "approve") -> None:
         await self.api.task_when(run_id, task, seconds=STORY_SECONDS, phase="Running", reason="WaitingForApproval")
@@ -109,9 +117,7 @@ async def speaks(stage: Stage) -> None:
     assert (log["lines"], log["bytes"], log["sealed"]) == (NUMBERED_LINES, len(SPOKEN), True)
     assert log["gaps"] == 0, await stage.api.log_lines(run_id, "speaks")
     assert await stage.api.log(run_id, "speaks") == SPOKEN
-    answer = await stage.api.http.delete(f"/runs/{run_id}")
-    assert answer.status_code in (204, 404), answer.text
-    stage.runs.remove(run_id)
+    await stage.delete(run_id)
 
 
 async def takes_turns(stage: Stage) -> None:
@@ -158,6 +164,7 @@ async def is_broken(stage: Stage) -> None:
     # Its actor must read it anew: asked for a new epoch by another owner's claim, as after a lost lease.
     run = await stage.api.finished(run_id, STORY_SECONDS)
     assert (run["phase"], run["reason"]) == ("Error", "InternalError")
+    await stage.delete(run_id)
 
 
 def _damage(service: ServiceProcess, run_id: str) -> None:
@@ -171,6 +178,7 @@ async def loses_its_pod(stage: Stage) -> None:
     run_id = await stage.submit(workflow(shell("lost", "echo here; sleep 600 & wait"), name="loses-its-pod"))
     await stage.api.log_when(run_id, "lost", b"here\n", seconds=STORY_SECONDS)
     [attempt] = (await stage.api.task(run_id, "lost"))["attempts"]
+    stage.foreign.append(attempt["pod"])
     delete = ("delete", "pod", attempt["pod"], "-n", attempt["namespace"], "--grace-period=0", "--force", "--wait=false")
     await asyncio.to_thread(kubectl, *delete)
     run = await stage.finished(run_id, "Error")
@@ -182,19 +190,20 @@ async def loses_its_pod(stage: Stage) -> None:
 async def meets_a_stranger(stage: Stage) -> None:
     """A pod that is not ours has the name: it is left alone, and the task says so."""
     run_id = await stage.submit(workflow(approval("gate"), shell("named", "true", depends_on=["gate"]), name="meets"))
-    namespace = stage.service.namespaces[0]
+    namespace, stranger = stage.service.namespaces[0], pod_name(run_id, "named", 1)
+    stage.foreign.append(stranger)
     container = {"name": "main", "image": "busybox:1", "command": ["true"]}
     await asyncio.to_thread(
-        apply, namespace, apiVersion="v1", kind="Pod", metadata={"name": pod_name(run_id, "named", 1)},
+        apply, namespace, apiVersion="v1", kind="Pod", metadata={"name": stranger},
         spec={"restartPolicy": "Never", "containers": [container]},
     )  # fmt: skip
     await stage.approve(run_id, "gate")
     run = await stage.finished(run_id, "Error")
     assert run["tasks"][1]["reason"] == "PodNameConflict"
     pods = await asyncio.to_thread(list_pods, namespace)
-    [pod] = [pod for pod in pods if pod["metadata"]["name"] == pod_name(run_id, "named", 1)]
+    [pod] = [pod for pod in pods if pod["metadata"]["name"] == stranger]
     assert "deletionTimestamp" not in pod["metadata"]
-    await asyncio.to_thread(kubectl, "delete", "pod", pod["metadata"]["name"], "-n", namespace, "--wait=false")
+    await asyncio.to_thread(kubectl, "delete", "pod", stranger, "-n", namespace, "--wait=false")
 
 
 STORIES: tuple[Story, ...] = (fans_out, is_retried, speaks, takes_turns, is_scheduled, is_broken)

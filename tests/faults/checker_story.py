@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
 
 from tests.faults.checker import Evidence, find_violations, gather
 from tests.support.api import Api, api_of
 from tests.support.numbered_log import NumberedLines
-from tests.support.service import ServiceProcess
+from tests.support.service import ServiceProcess, started
+from tests.support.waiting import run_apart
 from tests.support.workflows import Json, put_out, python, shell, workflow
 
 LINES = NumberedLines(40_000, size=100)
@@ -35,6 +41,35 @@ class Story:
     fails: str
     cancelled: str
     talks: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToldStory:
+    """A story, and its service, which still runs."""
+
+    service: ServiceProcess
+    story: Story
+
+
+@pytest.fixture(scope="session")
+def local_story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ToldStory]:
+    """The story on local pods."""
+    with _told(tmp_path_factory.mktemp("story"), "local") as told:
+        yield told
+
+
+@pytest.fixture(scope="session")
+def cluster_story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ToldStory]:
+    """The story on the real cluster. Ask for it in tests marked `cluster`."""
+    with _told(tmp_path_factory.mktemp("story"), "kubernetes") as told:
+        yield told
+
+
+@contextmanager
+def _told(folder: Path, pods: str) -> Iterator[ToldStory]:
+    with ExitStack() as stack:
+        service = started(stack, folder, pods)
+        yield ToldStory(service=service, story=run_apart(tell(service)))
 
 
 def works() -> Json:

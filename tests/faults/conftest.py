@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.checker_story import cluster_story, local_story
 from tests.service.conftest import MakeService, api, cluster_service, pytest_runtest_makereport
 from tests.support.service import started
 
-__all__ = ["api", "cluster_service", "pytest_runtest_makereport"]
+__all__ = ["api", "cluster_service", "cluster_story", "local_story", "pytest_runtest_makereport"]
 
 
 @pytest.fixture

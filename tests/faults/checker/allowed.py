@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from tests.support.numbered_log import Printed
+
 #: Names of pods, runs or tasks; True: any.
 Names = bool | Collection[str]
 
@@ -34,6 +36,7 @@ class Allowed:
     clock_moved: bool = False  #: times of one history may go back
     runs: Collection[str] | None = None  #: ids of all runs that were acknowledged; None: the test does not say
     keys: Mapping[str, str] = field(default_factory=dict)  #: idempotency key → id of the run that was answered
+    printed: Mapping[tuple[str, str, int], Printed] = field(default_factory=dict)  #: run, task, attempt → main's lines
     silences: Sequence[Silence] = ()
 
 

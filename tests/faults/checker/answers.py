@@ -28,6 +28,7 @@ class Answers:
     all_events: list[Json] = field(default_factory=list)
     logs: dict[LogKey, bytes] = field(default_factory=dict)  #: text/plain; those that were asked for
     run_logs: dict[str, bytes] = field(default_factory=dict)  #: of whole runs
+    troubles: list[str] = field(default_factory=list)  #: logs that it could not give
 
 
 def ask(service: ServiceProcess, logs: Iterable[LogKey], run_logs: Iterable[str]) -> Answers:
@@ -43,13 +44,23 @@ def ask(service: ServiceProcess, logs: Iterable[LogKey], run_logs: Iterable[str]
             said.documents[run_id] = _get(client, f"/runs/{run_id}/workflow").json()
             said.events[run_id] = list(_pages(client, f"/runs/{run_id}/events"))
         said.all_events = list(_pages(client, "/runs/events"))
-        for key in logs:
-            run_id, task, attempt, container = key
+        for run_id, task, attempt, container in logs:
             path = f"/runs/{run_id}/tasks/{task}/logs"
-            said.logs[key] = _get(client, path, attempt=attempt, container=container).content
+            if (text := _text(client, said, path, attempt=attempt, container=container)) is not None:
+                said.logs[run_id, task, attempt, container] = text
         for run_id in run_logs:
-            said.run_logs[run_id] = _get(client, f"/runs/{run_id}/logs", attempt="all").content
+            if (text := _text(client, said, f"/runs/{run_id}/logs", attempt="all")) is not None:
+                said.run_logs[run_id] = text
         return said
+
+
+def _text(client: httpx.Client, said: Answers, path: str, **params: Any) -> bytes | None:
+    """A log; None: it is damaged, which is told, and cuts the answer."""
+    try:
+        return _get(client, path, **params).content
+    except (AssertionError, httpx.HTTPError) as error:
+        said.troubles.append(f"{path} {params}: {error!r}")
+        return None
 
 
 def _get(client: httpx.Client, path: str, **params: Any) -> httpx.Response:

@@ -14,6 +14,7 @@ from tests.faults.checker.allowed import Allowed, allows
 from tests.faults.checker.evidence import Evidence
 from tests.faults.checker.log_objects import Block, Damaged, unpack
 from tests.faults.checker.rows import Row, grouped
+from tests.support.numbered_log import Gap, find_violations
 
 
 def check_logs(evidence: Evidence, allowed: Allowed) -> Iterator[str]:
@@ -24,6 +25,9 @@ def check_logs(evidence: Evidence, allowed: Allowed) -> Iterator[str]:
         its_blocks = sorted(blocks[log["id"]], key=lambda row: row["first_byte"])
         yield from _check_index(evidence, log, its_blocks)
         yield from _check_gaps(log, gaps[log["id"]], allowed)
+    for answers in evidence.answers:
+        yield from (f"a log can't be read: {trouble}" for trouble in answers.troubles)
+    yield from _check_printed(evidence, gaps, allowed)
     yield from _check_seals(evidence, runs)
     yield from _check_commits(evidence)
     yield from _check_run_logs(evidence)
@@ -113,6 +117,20 @@ def _check_gaps(log: Row, rows: list[Row], allowed: Allowed) -> Iterator[str]:
             yield f"{told(log)} has a gap from {row['from_at']} to {row['to_at']}"
         if not allows(allowed.gaps, log["task"]):
             yield f"{told(log)} has a gap at byte {row['at_byte']}: {row['reason']}"
+
+
+def _check_printed(evidence: Evidence, gaps: Mapping[int, list[Row]], allowed: Allowed) -> Iterator[str]:
+    """Of containers whose lines the test knows: each line is there once and in order, or lies inside a gap."""
+    logs = {log_key(log)[:3]: log for log in evidence.tables["logs"] if log["container"] == "main"}
+    for key, printed in allowed.printed.items():
+        log = logs.get(key)
+        text = evidence.answers[0].logs.get(log_key(log)) if log else None
+        if log is None or text is None:
+            yield f"attempt {key[2]} of {key[1]} in run {key[0]} has printed numbered lines, and has no log"
+            continue
+        places = [Gap(row["at_byte"], row["from_at"], row["to_at"]) for row in gaps.get(log["id"], ())]
+        for violation in find_violations(printed, text, places, may_be_empty=True):
+            yield f"{told(log)}: {violation}"
 
 
 def _check_seals(evidence: Evidence, runs: Mapping[str, Row]) -> Iterator[str]:

@@ -23,7 +23,7 @@ _TIMES = ("created_at", "started_at", "finished_at")
 
 def check_runs(evidence: Evidence, allowed: Allowed) -> Iterator[str]:
     """Everything about rows of runs, tasks and attempts."""
-    tasks, attempts = grouped(evidence.tables["task_runs"], "run_id"), grouped(evidence.tables["attempts"], "run_id")
+    tasks, attempts, logs = (grouped(evidence.tables[name], "run_id") for name in ("task_runs", "attempts", "logs"))
     for run in evidence.tables["runs"]:
         its_tasks, its_attempts = tasks[run["id"]], attempts[run["id"]]
         yield from _check_counts(run, its_tasks, its_attempts)
@@ -31,7 +31,7 @@ def check_runs(evidence: Evidence, allowed: Allowed) -> Iterator[str]:
         yield from _check_finished(run, its_tasks, its_attempts)
         yield from _check_owner(evidence, run, allowed)
         for number, answers in enumerate(evidence.answers, 1):
-            yield from _check_answer(number, answers, run, its_tasks, its_attempts, evidence)
+            yield from _check_answer(number, answers, run, its_tasks, its_attempts, logs[run["id"]])
     yield from _check_belonging(evidence)
     yield from _check_lists(evidence)
     yield from _check_leftovers(evidence)
@@ -109,7 +109,7 @@ def _check_belonging(evidence: Evidence) -> Iterator[str]:
 
 
 def _check_leftovers(evidence: Evidence) -> Iterator[str]:
-    """What was asked of a finished run is done or void; a group whose run is finished holds nobody back."""
+    """What was asked of a finished run is done."""
     finished = {row["id"] for row in evidence.tables["runs"] if row["is_finished"]}
     for row in evidence.tables["run_intents"]:
         if row["run_id"] in finished:
@@ -144,21 +144,12 @@ def _check_lists(evidence: Evidence) -> Iterator[str]:
         if (found := [event["cursor"] for event in answers.all_events]) != cursors:
             yield f"service {number}: the history of all runs {_difference(found, cursors)}"
         for run_id in answers.runs:
-            wanted = [_event(row) for row in by_run[run_id]]
-            told = [{name: event[name] for name in _event_keys} for event in answers.events[run_id]]
-            if told != wanted:
-                names = [event["cursor"] for event in told], [event["cursor"] for event in wanted]
-                words = _difference(*names) if names[0] != names[1] else "tells other things than the database"
-                yield f"service {number}: the history of run {run_id} {words}"
-
-
-_event_keys = ("cursor", "time", "type", "run_id", "task", "attempt", "phase", "reason", "message", "details")
-
-
-def _event(row: Row) -> dict[str, Any]:
-    same = {name: row[name] for name in ("type", "run_id", "task", "attempt", "phase", "details")}
-    texts = {name: row[name] or None for name in ("reason", "message")}
-    return {**same, **texts, "cursor": str(row["id"]), "time": _text(row["time"])}
+            told, wanted = answers.events[run_id], [event_as_told(row) for row in by_run[run_id]]
+            if (found := [event["cursor"] for event in told]) != [event["cursor"] for event in wanted]:
+                yield f"service {number}: the history of run {run_id} {_difference(found, [e['cursor'] for e in wanted])}"
+                continue
+            for event, row in zip(told, wanted, strict=True):
+                yield from _compare(f"service {number}: event {row['cursor']} of run {run_id}", event, row)
 
 
 def _difference(found: list[str], wanted: list[str]) -> str:
@@ -168,27 +159,24 @@ def _difference(found: list[str], wanted: list[str]) -> str:
 
 
 def _check_answer(
-    number: int, answers: Answers, run: Row, tasks: list[Row], attempts: list[Row], evidence: Evidence
+    number: int, answers: Answers, run: Row, tasks: list[Row], attempts: list[Row], logs: list[Row]
 ) -> Iterator[str]:
     """The API says what the database has."""
     said = answers.runs.get(run["id"])
     if said is None:
         yield f"service {number} does not know run {run['id']}"
         return
-    wanted = {name: run[name] for name in _RUN_KEYS} | _words(run) | _times(run, ("retried_at", "scheduled_at"))
-    yield from _compare(f"service {number}: run {run['id']}", said, wanted | {"etag": f'W/"{run["id"]}.{run["version"]}"'})
+    yield from _compare(f"service {number}: run {run['id']}", said, run_as_told(run))
     ordered = sorted(tasks, key=lambda row: (row["position"], -1 if row["foreach_index"] is None else row["foreach_index"]))
     if [task["name"] for task in said["tasks"]] != [row["name"] for row in ordered]:
         yield f"service {number}: run {run['id']} has the tasks {[task['name'] for task in said['tasks']]}"
         return
     by_task = grouped(attempts, "task")
-    logs = {(row["task"], row["attempt"]): row for row in evidence.tables["logs"]
-            if row["run_id"] == run["id"] and row["container"] == "main"}  # fmt: skip
+    of_main = {(row["task"], row["attempt"]): row for row in logs if row["container"] == "main"}
     for task, row in zip(said["tasks"], ordered, strict=True):
         what = f"service {number}: task {row['name']} of run {run['id']}"
-        same = {name: row[name] for name in ("phase", "depends_on", "outputs")}
-        yield from _compare(what, task, same | _words(row) | _times(row))
-        yield from _compare_attempts(what, task["attempts"], by_task[row["name"]], logs)
+        yield from _compare(what, task, task_as_told(row))
+        yield from _compare_attempts(what, task["attempts"], by_task[row["name"]], of_main)
 
 
 def _compare_attempts(
@@ -199,12 +187,33 @@ def _compare_attempts(
         yield f"{what} has the attempts {[one['attempt'] for one in said]}"
         return
     for one, row in zip(said, rows, strict=True):
-        same = {name: row[name] for name in ("phase", "exit_code", "pod", "namespace", "node")}
-        yield from _compare(f"{what}, attempt {row['attempt']}", one, same | _words(row) | _times(row))
-        log = logs.get((row["task"], row["attempt"]))
-        if log is not None:
-            counts = {name: log[name] for name in ("bytes", "lines", "sealed", "gaps")}
-            yield from _compare(f"{what}, the log of attempt {row['attempt']}", one["log"], counts)
+        wanted = attempt_as_told(row, logs.get((row["task"], row["attempt"])))
+        yield from _compare(f"{what}, attempt {row['attempt']}", one, wanted)
+
+
+def run_as_told(row: Row) -> dict[str, Any]:
+    """A run as the API must tell it."""
+    tag = f'W/"{row["id"]}.{row["version"]}"'
+    times = _times(row, ("retried_at", "scheduled_at"))
+    return {name: row[name] for name in _RUN_KEYS} | _words(row) | times | {"etag": tag}
+
+
+def task_as_told(row: Row) -> dict[str, Any]:
+    """A task as the API must tell it, its attempts aside."""
+    return {name: row[name] for name in ("name", "phase", "depends_on", "outputs")} | _words(row) | _times(row)
+
+
+def attempt_as_told(row: Row, log: Row | None) -> dict[str, Any]:
+    """An attempt as the API must tell it; `log` is main's."""
+    same = {name: row[name] for name in ("attempt", "phase", "exit_code", "pod", "namespace", "node")}
+    none = {"bytes": 0, "lines": 0, "sealed": row["log_sealed"], "gaps": 0}
+    return same | _words(row) | _times(row) | {"log": {name: log[name] if log else none[name] for name in none}}
+
+
+def event_as_told(row: Row) -> dict[str, Any]:
+    """An entry of the history as the API must tell it."""
+    same = {name: row[name] for name in ("type", "run_id", "task", "attempt", "phase", "details")}
+    return same | _words(row) | {"cursor": str(row["id"]), "time": _text(row["time"])}
 
 
 def _words(row: Row) -> dict[str, Any]:

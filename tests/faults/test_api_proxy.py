@@ -71,12 +71,12 @@ def test_proxy__without_rules__passes_on_and_tells_what_passed(bench: Bench) -> 
     assert bench.http.request("DELETE", f"{bench.root}/configmaps/a", json={"kind": "DeleteOptions"}).is_success
     told = [(call.verb, call.resource, call.name, call.status, call.is_passed, call.agent) for call in bench.proxy.calls]
     assert told == [
-        ("create", "configmaps", "", 201, True, "bench/1"),
-        ("create", "configmaps", "", 409, True, "bench/1"),
+        ("create", "configmaps", "a", 201, True, "bench/1"),
+        ("create", "configmaps", "a", 409, True, "bench/1"),
         ("list", "configmaps", "", 200, True, "bench/1"),
         ("delete", "configmaps", "a", 200, True, "bench/1"),
     ]
-    assert bench.proxy.busiest(verb="create", seconds=60) == (2, f"create {bench.root}/configmaps")
+    assert bench.proxy.busiest(verb="create", seconds=60) == (2, f"create {bench.root}/configmaps a")
     assert bench.names() == []
 
 

@@ -6,6 +6,7 @@ import json
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -94,7 +95,7 @@ class Call:
     verb: str  #: of Kubernetes, and `log`; `other` for what is not in a namespace
     namespace: str = ""
     resource: str = ""
-    name: str = ""
+    name: str = ""  #: of what is created, too
     status: int | None = None  #: None: not answered
     is_passed: bool = False  #: the API server has seen it
     faults: list[str] = field(default_factory=list)  #: what was done to it
@@ -140,15 +141,20 @@ class Rule:
         match: Match,
         *,
         only: Callable[[int], bool] | None = None,
+        each: bool = False,
         times: int | None = None,
         chance: random.Random | None = None,
         probability: float = 1.0,
     ) -> None:
-        """`only` is asked with the number of the match, from 1; `times` is how often the action is done at most."""
+        """`only` is asked with the number of the match, from 1, or, with `each`, of the match for the same verb, path and name.
+
+        `times` is how often the action is done at most.
+        """
         self.action = action
         self.seen = 0  #: how many requests matched
         self.hits = 0  #: to how many the action was done
-        self._match, self._only, self._times = match, only, times
+        self._match, self._only, self._each, self._times = match, only, each, times
+        self._numbers: Counter[tuple[str, ...]] = Counter()
         # Of its own: the proxy's thread asks it.
         self._chance, self._probability = random.Random(chance.random() if chance else 0), probability
 
@@ -157,7 +163,9 @@ class Rule:
         if not self._match.takes(call):
             return False
         self.seen += 1
-        if self._only is not None and not self._only(self.seen):
+        thing = (call.verb, call.path, call.name) if self._each else ()
+        self._numbers[thing] += 1
+        if self._only is not None and not self._only(self._numbers[thing]):
             return False
         if self._times is not None and self.hits >= self._times:
             return False

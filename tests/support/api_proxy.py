@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -64,6 +65,7 @@ class ApiProxy:
         self.url = f"http://127.0.0.1:{self.port}"
         self._page_limit = page_limit
         self._calls: list[Call] = []
+        self._failures: list[Exception] = []
         self._rules: tuple[Rule, ...] = ()
         self._rules_lock = threading.Lock()
         self._streams: set[Stream] = set()
@@ -84,6 +86,7 @@ class ApiProxy:
     def __exit__(self, *exc_info: object) -> None:
         self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join(START_SECONDS)
+        assert not self._failures, f"the proxy failed: {self._failures[0]!r}"
 
     def write_kubeconfig(self, path: Path, namespace: str = "default") -> Path:
         """Write a kubeconfig that leads here, and return its path."""
@@ -162,10 +165,11 @@ class ApiProxy:
         return [call for call in self.calls if call.at >= since and wanted.takes(call)]
 
     def busiest(self, since: float = 0.0, seconds: float = 1.0, **match: str) -> tuple[int, str]:
-        """The most requests for one thing within so many seconds, and which thing: its verb and path."""
+        """The most requests for one thing within so many seconds, and which thing: its verb and path, and what it creates."""
         times: dict[str, list[float]] = defaultdict(list)
         for call in self.find(since, **match):
-            times[f"{call.verb} {call.path}"].append(call.at)
+            created = f" {call.name}" if call.verb == "create" else ""
+            times[f"{call.verb} {call.path}{created}"].append(call.at)
         worst = (0, "nothing")
         for thing, all_at in times.items():
             first = 0
@@ -193,7 +197,7 @@ class ApiProxy:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
         self._cluster = await load_cluster()
         # A caller that goes takes its request to the API server with it.
-        self._server = web.Server(self._handle, handler_cancellation=True, access_log=None)
+        self._server = web.Server(self._handle, handler_cancellation=True, access_log=None, logger=_quiet())
         async with AsyncExitStack() as stack:
             connector = aiohttp.TCPConnector(limit=0, ssl=self._cluster.ssl or True, keepalive_timeout=30)
             self._session = await stack.enter_async_context(
@@ -224,12 +228,25 @@ class ApiProxy:
         await asyncio.sleep(0.01)  # handlers are told of it in the loop's next turns
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._do(request)
+        except _Over:
+            raise
+        except (OSError, aiohttp.ClientError) as exc:
+            raise _cut(request) from exc
+        except Exception as exc:
+            self._failures.append(exc)
+            raise
+
+    async def _do(self, request: web.BaseRequest) -> web.StreamResponse:
         agent = request.headers.get("User-Agent", "")
         call = Call.parse(request.method, request.path, request.rel_url.raw_query_string, agent)
         self._calls.append(call)
+        body = await request.read()
+        if call.verb == "create":
+            call.name = _name_in(body)
         actions = [rule.action for rule in self._rules if rule.applies(call)]
         call.faults += [str(action) for action in actions]
-        body = await request.read()
         for action in actions:
             if isinstance(action, Delay) and not action.after:
                 await asyncio.sleep(action.seconds)
@@ -249,7 +266,8 @@ class ApiProxy:
         if isinstance(action, Garbage):
             assert request.transport is not None
             request.transport.write(action.data)  # type: ignore[attr-defined]  # it is one that writes
-            raise ConnectionResetError("nothing more to say")  # closes it once that is written
+            request.transport.close()  # once that is written
+            raise _Over
         raise _cut(request)
 
     async def _pass_on(self, call: Call, request: web.BaseRequest, body: bytes, actions: list[Action]) -> web.StreamResponse:
@@ -262,20 +280,17 @@ class ApiProxy:
             path = str(URL(path, encoded=True).update_query(limit=self._page_limit)) if "limit=" in path else path
         url = URL(self._cluster.server + path, encoded=True)
         call.is_passed = True
-        try:
-            async with self._session.request(
-                request.method, url, headers=headers, data=body or None, allow_redirects=False,
-                server_hostname=self._cluster.server_hostname,
-            ) as upstream:  # fmt: skip
-                if any(isinstance(action, Lose) for action in actions):
-                    await upstream.read()
-                    raise _cut(request)
-                for action in actions:
-                    if isinstance(action, Delay) and action.after:
-                        await asyncio.sleep(action.seconds)
-                return await self._pass_back(call, request, upstream, actions)
-        except (aiohttp.ClientError, OSError) as exc:
-            raise _cut(request) from exc
+        async with self._session.request(
+            request.method, url, headers=headers, data=body or None, allow_redirects=False,
+            server_hostname=self._cluster.server_hostname,
+        ) as upstream:  # fmt: skip
+            if any(isinstance(action, Lose) for action in actions):
+                await upstream.read()
+                raise _cut(request)
+            for action in actions:
+                if isinstance(action, Delay) and action.after:
+                    await asyncio.sleep(action.seconds)
+            return await self._pass_back(call, request, upstream, actions)
 
     async def _pass_back(
         self, call: Call, request: web.BaseRequest, upstream: aiohttp.ClientResponse, actions: list[Action]
@@ -347,12 +362,30 @@ class _Out:
             await asyncio.sleep(step / self._pace)
 
 
+def _name_in(body: bytes) -> str:
+    """The name of the object that is to be created."""
+    with suppress(ValueError, KeyError, TypeError):
+        return str(json.loads(body)["metadata"]["name"])
+    return ""
+
+
 def _abort(request: web.BaseRequest) -> None:
     if request.transport is not None:
         request.transport.abort()  # type: ignore[attr-defined]  # it is one that aborts
 
 
-def _cut(request: web.BaseRequest) -> ConnectionResetError:
-    """Break the connection; what to raise then, which the server takes for a caller that went."""
+class _Over(ConnectionResetError):
+    """The connection is broken or closed; the server takes it for a caller that went."""
+
+
+def _cut(request: web.BaseRequest) -> _Over:
+    """Break the connection; raise what comes back."""
     _abort(request)
-    return ConnectionResetError("cut")
+    return _Over()
+
+
+def _quiet() -> logging.Logger:
+    """Cut connections are nothing to write of."""
+    logger = logging.getLogger(f"{__name__}.quiet")
+    logger.disabled = True
+    return logger

@@ -71,7 +71,8 @@ class PodObservation:
     unschedulable: str | None = None  #: the scheduler's sentence while no node takes the pod, else None
     disruption: str | None = None  #: reason of a DisruptionTarget condition: PreemptionByScheduler, TerminationByKubelet, ...
     disruption_message: str = ""  #: what that condition says
-    deletion_at: datetime | None = None  #: when the pod's grace period ends; None while nobody deletes it
+    deletion_at: datetime | None = None  #: when its grace period ends, by the cluster's clock; None: nobody deletes it
+    deletion_grace_seconds: int | None = None  #: that period, of a pod that is being deleted
     containers: tuple[ContainerObservation, ...] = ()  #: init containers first, in the pod's order
 
     @property

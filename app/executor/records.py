@@ -104,7 +104,6 @@ def _new_attempt_row(attempt: AttemptState) -> dict[str, Any]:
     return {
         "namespace": attempt.namespace,
         "pod": attempt.pod,
-        "created_at": attempt.created_at,
         "is_replacement": attempt.is_replacement,
     }
 
@@ -117,6 +116,7 @@ def _attempt_row(attempt: AttemptState) -> dict[str, Any]:
         "exit_code": attempt.exit_code,
         "pod_uid": attempt.uid,
         "node": attempt.node,
+        "created_at": attempt.created_at,
         "started_at": attempt.started_at,
         "finished_at": attempt.finished_at,
         "log_sealed": attempt.log_sealed,

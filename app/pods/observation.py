@@ -34,6 +34,7 @@ class RawMetadata(_Wire):
     labels: dict[str, str] | None = None
     creation_timestamp: datetime | None = None
     deletion_timestamp: datetime | None = None
+    deletion_grace_period_seconds: int | None = None
 
 
 class RawTerminated(_Wire):
@@ -149,6 +150,7 @@ def observe_pod(pod: RawPod, *, exists: bool = True) -> PodObservation | None:
         disruption=disruption,
         disruption_message=disruption_message,
         deletion_at=metadata.deletion_timestamp,
+        deletion_grace_seconds=metadata.deletion_grace_period_seconds,
         containers=(
             *_containers(status.init_container_statuses, spec.init_containers, is_init=True),
             *_containers(status.container_statuses, spec.containers, is_init=False),

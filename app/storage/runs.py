@@ -68,7 +68,8 @@ DELETE_TASK = TASKS.delete().where(TASKS.c.run_id == bindparam("b_run_id"), TASK
 
 #: Parameters: `b_run_id`, `b_task`, `b_attempt` and these columns.
 ATTEMPT_COLUMNS = (
-    "phase", "reason", "message", "exit_code", "pod_uid", "node", "started_at", "finished_at", "log_sealed", "pod_deleted",
+    "phase", "reason", "message", "exit_code", "pod_uid", "node", "created_at", "started_at", "finished_at", "log_sealed",
+    "pod_deleted",
 )  # fmt: skip
 UPDATE_ATTEMPT = (
     ATTEMPTS.update()

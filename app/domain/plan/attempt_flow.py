@@ -20,6 +20,8 @@ from app.domain.workflow.document import Task
 
 #: Kubernetes' grace period where a pod names none.
 GRACE_SECONDS = 30
+#: The kubelet cuts the times of a container's start and end to these.
+_WHOLE_SECOND = timedelta(seconds=1)
 #: A pod that is not gone so long after its grace period is on a node that does not answer.
 NODE_LOST_SECONDS = 60
 
@@ -69,17 +71,37 @@ def run_attempt(state: RunState, task: TaskState, attempt: AttemptState, started
     """Main runs."""
     state.move_attempt(task, attempt, Phase.RUNNING)
     attempt.reason = attempt.message = ""
-    attempt.started_at = max(started_at, attempt.created_at)
+    attempt.started_at = _as_told(started_at, attempt.created_at, out.now)
     out.attempt_changed(state, task, attempt, say=True)
     if task.phase is Phase.PENDING:
         state.move_task(task, Phase.RUNNING)
     task.reason = task.message = ""
     task.started_at = task.started_at or attempt.started_at
     out.task_changed(state, task)
+    set_timeout(state, task, attempt, out)
+
+
+def set_timeout(state: RunState, task: TaskState, attempt: AttemptState, out: Decisions) -> None:
+    """An attempt whose main has started must be over by then."""
     timeout_seconds = spec_of(task).timeout_seconds
-    if timeout_seconds is not None:
-        at = out.now + timedelta(seconds=timeout_seconds)
+    if timeout_seconds is not None and attempt.started_at is not None:
+        at = at_the_latest(attempt.started_at, out.now) + timedelta(seconds=timeout_seconds)
         state.set_timer(at, TimerKind.TIMEOUT, task.name, attempt.number)
+
+
+def _as_told(told: datetime | None, earliest: datetime, now: datetime) -> datetime:
+    """When main started or ended, as its node says, where that can be so by the run's clock; else now, when it was seen.
+
+    Nodes have clocks of their own.
+    """
+    if told is None or not earliest - _WHOLE_SECOND < told <= now:
+        return now
+    return max(told, earliest)
+
+
+def at_the_latest(told: datetime, now: datetime) -> datetime:
+    """The last moment that a time may stand for which may have been cut to whole seconds."""
+    return told if told.microsecond else min(told + _WHOLE_SECOND, now)
 
 
 def explain_pending(state: RunState, task: TaskState, attempt: AttemptState, reason: str, message: str, out: Decisions) -> None:
@@ -108,9 +130,9 @@ def end_attempt(
     if verdict is not None:
         attempt.exit_code = verdict.exit_code
         if verdict.started_at is not None and attempt.started_at is None:
-            attempt.started_at = max(verdict.started_at, attempt.created_at)
-    finished = verdict.finished_at if verdict is not None and verdict.finished_at else out.now
-    attempt.finished_at = max(finished, attempt.started_at or attempt.created_at)
+            attempt.started_at = _as_told(verdict.started_at, attempt.created_at, out.now)
+    finished_at = verdict.finished_at if verdict is not None else None
+    attempt.finished_at = _as_told(finished_at, attempt.started_at or attempt.created_at, out.now)
     task.started_at = task.started_at or attempt.started_at
     out.released_slots += 1
     out.attempt_changed(state, task, attempt, say=True)
@@ -182,7 +204,18 @@ def delete_pod(state: RunState, task: TaskState, attempt: AttemptState, out: Dec
     attempt.delete_requested = True
     out.deletes.append((task, attempt))
     if not attempt.main_ended or attempt.collecting:
-        at = out.now + timedelta(seconds=_grace_seconds(task) + NODE_LOST_SECONDS)
+        expect_gone(state, task, attempt, None, out)
+
+
+def expect_gone(state: RunState, task: TaskState, attempt: AttemptState, grace_seconds: int | None, out: Decisions) -> None:
+    """The pod is being deleted. It goes within its grace period (None: its own) from now, unless its node does not answer.
+
+    That counts from when it was first seen: what the cluster's clock says of its end is not to be compared with ours.
+    """
+    grace = _grace_seconds(task) if grace_seconds is None else grace_seconds
+    at = out.now + timedelta(seconds=grace + NODE_LOST_SECONDS)
+    if attempt.gone_by is None or at < attempt.gone_by:
+        attempt.gone_by = at
         state.set_timer(at, TimerKind.NODE_LOST, task.name, attempt.number)
 
 

@@ -36,6 +36,7 @@ class AttemptState:
     ended_logs: set[str] = field(default_factory=set)  #: of those: nothing more comes
     others_run: bool = False  #: containers beside main run, or may yet: sidecars, which end with the pod
     delete_requested: bool = False
+    gone_by: datetime | None = None  #: under deletion: when it should have gone
     creating: bool = False  #: a creation is under way, or will be tried again
     is_absent: bool = False  #: the cluster said that it made no pod, and was not asked again
     create_tries: int = 0

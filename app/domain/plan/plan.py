@@ -29,6 +29,9 @@ _TELLING_EVENTS = frozenset({"FailedMount", "FailedAttachVolume", "FailedCreateP
 #: Deferred for one of these, a creation has certainly made no pod; otherwise its answer may be what was lost.
 _NOTHING_MADE = frozenset({"QuotaExceeded", "LeaseExpired"})
 
+#: What these timers end may have come to its end by itself while nobody looked.
+_AFTER_A_LOOK = frozenset({TimerKind.RUN_TIMEOUT, TimerKind.TIMEOUT, TimerKind.PENDING_TIMEOUT})
+
 #: An attempt that ended while its pod's creation was not answered waits so many times, some 30 s in all, for the pod to show.
 _LATE_POD_LOOKS = 6
 
@@ -114,8 +117,7 @@ def pod_observed(state: RunState, pod: PodObservation, out: Decisions) -> None:
         # Not seen under deletion, it may have only lost the labels that it is watched by: then `settle` deletes it.
         attempt.pod_deleted = attempt.pod_deleted or attempt.delete_requested or pod.deletion_at is not None
     elif pod.deletion_at is not None and not attempt.delete_requested and (not attempt.main_ended or attempt.collecting):
-        at = pod.deletion_at + timedelta(seconds=attempt_flow.NODE_LOST_SECONDS)
-        state.set_timer(at, TimerKind.NODE_LOST, task.name, attempt.number)
+        attempt_flow.expect_gone(state, task, attempt, pod.deletion_grace_seconds, out)
     if not attempt.phase.is_over:
         _follow_verdict(state, task, attempt, pod, verdict, out)
     attempt_flow.settle(state, task, attempt, out)
@@ -200,7 +202,7 @@ def finish_attempt(
     elif may_go_on and may_retry(task, attempt):
         delay = retry_delay(task, state.key(task, attempt))
         _wait_again(state, task, "WaitingForRetry", f"attempt {attempt.number} {phase} ({reason}): {message}", out)
-        task.retry_at = out.now + delay
+        task.retry_at = attempt_flow.at_the_latest(attempt.finished_at or out.now, out.now) + delay
         state.set_timer(task.retry_at, TimerKind.RETRY, task.name, attempt.number)
     else:
         task_flow.end_task(state, task, task_flow.Outcome(phase, reason, message), out)
@@ -294,9 +296,13 @@ def pod_event(state: RunState, key: AttemptKey, event: PodEvent, out: Decisions)
 
 
 def fire_timers(state: RunState, out: Decisions) -> None:
-    """Do what is due."""
+    """Do what is due. After a restart, what would end pods waits until they were looked at."""
     while state.timers and state.timers[0].at <= out.now:
-        _fire(state, heapq.heappop(state.timers), out)
+        timer = heapq.heappop(state.timers)
+        if state.is_blind and timer.kind in _AFTER_A_LOOK:
+            state.held_timers.append(timer)
+        else:
+            _fire(state, timer, out)
 
 
 def _fire(state: RunState, timer: Timer, out: Decisions) -> None:

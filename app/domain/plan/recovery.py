@@ -6,7 +6,6 @@ Part of the plan, called by the run actor when it takes up a run that another pr
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 
 from app.domain.phases import Phase, RunPhase
 from app.domain.plan import attempt_flow, plan, task_flow
@@ -21,27 +20,26 @@ FindPod = Callable[[str, str], PodObservation | None]
 def recover(state: RunState, out: Decisions) -> None:
     """Derive from the stored tasks and attempts what is not stored: timers, what is ready or can start, what still ends."""
     state.recount()
+    state.is_blind = state.unsettled > 0
     state.terminating = sum(attempt.phase.is_over and not attempt.main_ended for attempt in state.attempts())
     if not state.phase.is_over:
         plan.set_run_timer(state)
     for task in state.tasks.values():
         state.failing_fast = state.failing_fast or (state.workflow.fail_fast and task.fails_run)
         if not task.phase.is_over and task.has_begun:
-            _go_on(state, task)
+            _go_on(state, task, out)
     if state.phase is RunPhase.RUNNING:
         task_flow.begin(state, out)
 
 
-def _go_on(state: RunState, task: TaskState) -> None:
+def _go_on(state: RunState, task: TaskState, out: Decisions) -> None:
     """A task that was begun: its timers, or its turn."""
     live = task.live
     if live is not None and live.phase is Phase.PENDING:
-        attempt_flow.set_pending_timer(state, task, live)
+        if not _is_untried(live):
+            attempt_flow.set_pending_timer(state, task, live)
     elif live is not None:
-        timeout_seconds = attempt_flow.spec_of(task).timeout_seconds
-        if timeout_seconds is not None and live.started_at is not None:
-            at = live.started_at + timedelta(seconds=timeout_seconds)
-            state.set_timer(at, TimerKind.TIMEOUT, task.name, live.number)
+        attempt_flow.set_timeout(state, task, live, out)
     elif task.phase is Phase.RUNNING:
         task_flow.set_approval_timer(state, task)
     elif task.retry_at is not None:
@@ -50,15 +48,29 @@ def _go_on(state: RunState, task: TaskState) -> None:
         task_flow.make_ready(state, task)
 
 
+def _is_untried(attempt: AttemptState) -> bool:
+    """Whether nothing was heard of the attempt's pod: the process may have died before it asked for one."""
+    return attempt.uid is None and not attempt.reason
+
+
 def reconcile(state: RunState, find_pod: FindPod, out: Decisions) -> None:
     """Compare every attempt that is not settled with the pods that are there. The watch must have listed them all."""
     for task in state.tasks.values():
         for attempt in task.attempts:
             if not attempt.is_settled:
                 _reconcile(state, task, attempt, find_pod(attempt.namespace, attempt.pod), out)
+    state.is_blind = False
+    for timer in state.held_timers:
+        state.set_timer(*timer)
+    state.held_timers.clear()
 
 
 def _reconcile(state: RunState, task: TaskState, attempt: AttemptState, pod: PodObservation | None, out: Decisions) -> None:
+    if not attempt.phase.is_over and _is_untried(attempt):
+        if pod is None:  # this is the first try: that podrun was away is not the pod's time
+            attempt.created_at = out.now
+            out.attempt_changed(state, task, attempt)
+        attempt_flow.set_pending_timer(state, task, attempt)
     if pod is not None:
         plan.pod_observed(state, pod, out)
     elif attempt.uid is None:

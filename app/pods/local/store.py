@@ -336,6 +336,7 @@ def observe(pod: StoredPod, node: str | None, status: Status, deletion: Deletion
         node=node,
         disruption=_DISRUPTIONS.get(status.pod_reason),
         deletion_at=_time(deletion.until_ns) if deletion else None,
+        deletion_grace_seconds=deletion.grace_seconds if deletion else None,
         containers=(_observe_main(status),),
     )
 

@@ -162,7 +162,7 @@ def test_observe_pod__deleted__tells_when_the_grace_period_ends():
     observation = seen(
         pod(metadata={"deletionTimestamp": "2026-01-02T03:05:00Z", "deletionGracePeriodSeconds": 30}), exists=False
     )
-    assert observation.deletion_at == datetime(2026, 1, 2, 3, 5, tzinfo=UTC)
+    assert (observation.deletion_at, observation.deletion_grace_seconds) == (datetime(2026, 1, 2, 3, 5, tzinfo=UTC), 30)
     assert not observation.exists
 
 

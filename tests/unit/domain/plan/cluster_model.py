@@ -33,7 +33,7 @@ from app.executor.records import restore
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOT_STORED = {
     "main_ended", "collecting", "delete_requested", "creating", "create_tries", "delete_tries", "is_absent",
-    "counted_settled", "ended_logs", "others_run", "sealed_logs", "begun_logs",
+    "counted_settled", "gone_by", "ended_logs", "others_run", "sealed_logs", "begun_logs",
 }  # fmt: skip
 _ATTEMPT_COLUMNS = [item.name for item in fields(AttemptState) if item.name not in NOT_STORED]
 _RUN_COLUMNS = ("phase", "reason", "message", "started_at", "finished_at", "is_finished", "suspended")
@@ -46,6 +46,7 @@ class Outcome:
     exit_code: int = 0
     lost: str | None = None
     skips_running: bool = False
+    deferred: str = ""  #: why its pod is never made
     outputs: str = ""
 
 
@@ -59,19 +60,24 @@ class ModelPod:
     step: int = 0  # 0 pending, 1 running, 2 over
     exists: bool = True
     deleting: bool = False
+    started_at: datetime = START
+    finished_at: datetime | None = None
+    unschedulable: str | None = None
+    grace_seconds: int = 0
 
     def observation(self) -> PodObservation:
         main = ContainerObservation(name=MAIN, phase=ContainerPhase.WAITING)
         phase, reason = "Pending", ""
         if self.step == 1:
-            main = ContainerObservation(name=MAIN, phase=ContainerPhase.RUNNING, started_at=START)
+            main = ContainerObservation(name=MAIN, phase=ContainerPhase.RUNNING, started_at=self.started_at)
         elif self.step == 2 and self.outcome.lost:
             phase, reason = "Failed", self.outcome.lost
         elif self.step == 2:
             main = ContainerObservation(
                 name=MAIN,
                 phase=ContainerPhase.TERMINATED,
-                started_at=START,
+                started_at=self.started_at,
+                finished_at=self.finished_at,
                 exit_code=137 if self.deleting else self.outcome.exit_code,
                 reason="Error" if self.deleting or self.outcome.exit_code else "Completed",
                 message=self.outcome.outputs,
@@ -79,6 +85,8 @@ class ModelPod:
         return PodObservation(
             key=self.key, namespace=self.namespace, name=self.name, uid=self.uid, exists=self.exists, phase=phase,
             reason=reason, containers=(main,), deletion_at=START if self.deleting else None,
+            deletion_grace_seconds=self.grace_seconds if self.deleting else None,
+            unschedulable=self.unschedulable if self.step == 0 else None,
         )  # fmt: skip
 
 
@@ -193,23 +201,27 @@ class Model:
         """Let something be asked of the plan."""
         out = Decisions(self.now)
         message(self.state, out)
+        plan.fire_timers(self.state, out)
         self._close(out)
 
     def crash(self) -> None:
-        """Lose everything but what is stored, and start again."""
+        """Lose everything but what is stored, and start again, as the run's actor does: the pods are looked at last."""
         self.todo.clear()
         self.state = state = restore(self.store.stored_run(self.document), ("default",))
         if state.is_finished:
             return
         out = Decisions(self.now)
-        if state.phase is RunPhase.PENDING:
-            plan.start(state, out)
-        else:
+        has_begun = state.phase is not RunPhase.PENDING
+        if has_begun:
             recover(state, out)
-            reconcile(state, self._find_pod, out)
         if self.store.run["cancel_reason"]:
             requests.cancel(state, self.store.run["cancel_reason"], out, force=self.store.run["cancel_force"])
+        if not has_begun and state.phase is RunPhase.PENDING:
+            plan.start(state, out)
+        plan.fire_timers(state, out)
         self._close(out)
+        if has_begun and not state.is_finished:
+            self.do(lambda state, out: reconcile(state, self._find_pod, out))
 
     def _find_pod(self, namespace: str, name: str) -> PodObservation | None:
         pod = self.pods.get(name)
@@ -294,6 +306,9 @@ class Model:
         if attempt.phase.is_over and pod is None:
             plan.pod_refused(self.state, key, "Dropped", "", out)
             return
+        if pod is None and (reason := self.script(key).deferred):
+            plan.pod_deferred(self.state, key, reason, f"told so: {reason}", None, out)
+            return
         if pod is None:
             self.created[key] += 1
             uid = f"uid-{attempt.pod}-{self.created[key]}"
@@ -332,14 +347,20 @@ class Model:
         approvals.answer(self.state, name, "", out, approved=True)
 
     def _move(self, key: AttemptKey, out: Decisions) -> None:
+        plan.pod_observed(self.state, self.move_pod(key).observation(), out)
+
+    def move_pod(self, key: AttemptKey) -> ModelPod:
+        """The pod goes on, whether somebody sees it or not."""
         pod = next(pod for pod in self.pods.values() if pod.key == key)
         if pod.deleting and pod.step != 1:
             pod.exists = False
         elif pod.step == 0 and (pod.outcome.lost or pod.outcome.skips_running):
-            pod.step = 2
+            pod.step, pod.started_at, pod.finished_at = 2, self.now, self.now
         else:
             pod.step += 1
-        plan.pod_observed(self.state, pod.observation(), out)
+            pod.started_at = self.now if pod.step == 1 else pod.started_at
+            pod.finished_at = self.now if pod.step == 2 else None
+        return pod
 
     def _tick(self, _what: None, out: Decisions) -> None:
         self.now = max(self.now + timedelta(milliseconds=1), self.state.timers[0].at)

@@ -341,8 +341,9 @@ def test_node_lost__after_a_restart__a_sidecars_log_is_given_up() -> None:
     attempt = run["a"].attempts[0]
     attempt.pod_deleted = True  # its deletion was answered before the restart
     sidecar = ContainerObservation(name="s", phase=ContainerPhase.RUNNING, started_at=START, is_init=True, is_sidecar=True)
+    run.pods[KEY].deleting = True
     seen = run.pods[KEY].observation()
-    run.do(plan.pod_observed, replace(seen, deletion_at=START, containers=(sidecar, *seen.containers)))
+    run.do(plan.pod_observed, replace(seen, containers=(sidecar, *seen.containers)))
     run.do(plan.log_sealed, KEY, "main")
     assert not run.state.is_finished
     assert [log[2] for log in run.pass_time(60).abandoned_logs] == ["s"]

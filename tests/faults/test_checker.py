@@ -8,14 +8,21 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
+from itertools import combinations_with_replacement
 from pathlib import Path
 
 import pytest
 
+from app.domain.phases import Phase
+from app.domain.workflow.trigger_rules import TriggerRule
 from tests.faults.checker import Allowed, check, find_violations
+from tests.faults.checker.outcomes import fate
 from tests.faults.checker.rows import read_sqlite
-from tests.faults.checker_story import LINES, ToldStory
+from tests.faults.checker_story import LINES, ToldStory, works
 from tests.faults.tampering import Tamper, Tampered, is_caught
+from tests.support.api import api_of
+from tests.support.replicas import replicas
+from tests.unit.domain.plan import plan_oracle
 
 pytestmark = pytest.mark.faults
 
@@ -30,6 +37,27 @@ def test_check__called_with_what_was_answered__all_rules_hold(local_story: ToldS
     runs = [story.works, story.fails, story.cancelled, story.talks]
     printed = {(story.talks, "talks", 1): LINES}
     check(local_story.service, runs=runs, keys={"talks": story.talks, "works": story.works}, printed=printed)
+
+
+@pytest.mark.postgres
+async def test_check__of_two_replicas_on_postgresql__asks_both(postgres_url: str, tmp_path: Path) -> None:
+    with replicas(tmp_path, postgres_url) as services:
+        async with api_of(services[0].url) as one, api_of(services[1].url) as other:
+            runs = [await api.submit(works()) for api in (one, other)]
+            for run_id in runs:
+                assert (await one.finished(run_id))["phase"] == "Succeeded"
+        check(*services, runs=runs)
+        with pytest.raises(AssertionError, match="was acknowledged, and is not there"):
+            check(*services, runs=[*runs, "gone"])
+
+
+@pytest.mark.parametrize("rule", TriggerRule)
+def test_fate__of_any_phases_upstream__is_that_of_the_plans_oracle(rule: TriggerRule) -> None:
+    ways = [(*some,) for count in (1, 2, 3) for some in combinations_with_replacement(Phase, count)]
+    over = [phases for phases in ways if all(phase.is_over for phase in phases)]
+    assert {phases: fate(rule.value, [phase.value for phase in phases]) for phases in over} == {
+        phases: plan_oracle.rule_fate(rule.value, list(phases)) for phases in over
+    }
 
 
 # -- histories
@@ -287,6 +315,16 @@ RUNS: dict[str, tuple[Tamper, tuple[str, ...]]] = {
 @pytest.mark.parametrize("name", RUNS)
 def test_check__a_run_with_an_error__is_caught(local_story: ToldStory, name: str) -> None:
     is_caught(local_story.story, *RUNS[name])
+
+
+def test_check__times_that_go_back_where_the_test_moved_the_clock__are_allowed(local_story: ToldStory) -> None:
+    tampered = Tampered(local_story.story)
+    event = tampered.event("works", type="RunPhase", phase="Running")
+    event["time"] += timedelta(seconds=1)
+    tampered.retell()
+    assert tampered.violations()
+    tampered.allowed = Allowed(clock_moved=True)
+    assert tampered.violations() == []
 
 
 def test_check__a_row_changed_in_the_database__is_caught(local_story: ToldStory, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ from tests.support.service import ServiceProcess
 
 #: The text of whole runs is asked for where it is at most this long: it was asked for task by task before.
 RUN_LOG_BYTES = 16 * 1024 * 1024
+#: Something that still goes on, such as a deletion's answer, is waited for so long.
+_QUIET_SECONDS = 15.0
 _INSTANCE = "podrun.dev/instance"
 
 
@@ -45,17 +48,16 @@ class Evidence:
 
 
 def gather(services: Sequence[ServiceProcess]) -> Evidence:
-    """Gather from one installation, whose services run and have nothing to do."""
-    first = services[0]
+    """Gather from one installation, whose services run and have nothing to do. Fails where something still goes on."""
+    first, deadline = services[0], time.monotonic() + _QUIET_SECONDS
     tables = read_tables(first.database_url)
-    names = {(row["run_id"], row["name"]) for row in tables["task_runs"]}
-    # The log of an item that is there no more, because its run was retried, is found by nobody.
-    logs: list[LogKey] = [
-        (row["run_id"], row["task"], row["attempt"], row["container"])
-        for row in tables["logs"]
-        if (row["run_id"], row["task"]) in names
-    ]
-    answers = [ask(first, logs, _short_runs(tables))] + [ask(service, (), ()) for service in services[1:]]
+    while True:
+        answers = _ask_all(services, tables)
+        before, tables = tables, read_tables(first.database_url)
+        if _state(tables) == _state(before):
+            break
+        assert time.monotonic() < deadline, f"the installation is not quiet: runs go on after {_QUIET_SECONDS:g} s"
+        time.sleep(0.2)
     evidence = Evidence(
         now=datetime.now(UTC),
         services=len(services),
@@ -67,6 +69,27 @@ def gather(services: Sequence[ServiceProcess]) -> Evidence:
     if first.pods == "kubernetes":
         _add_audit(evidence, first.namespaces)
     return evidence
+
+
+def _ask_all(services: Sequence[ServiceProcess], tables: Tables) -> list[Answers]:
+    names = {(row["run_id"], row["name"]) for row in tables["task_runs"]}
+    # The log of an item that is there no more, because its run was retried, is found by nobody.
+    logs: list[LogKey] = [
+        (row["run_id"], row["task"], row["attempt"], row["container"])
+        for row in tables["logs"]
+        if (row["run_id"], row["task"]) in names
+    ]
+    return [ask(services[0], logs, _short_runs(tables))] + [ask(service, (), ()) for service in services[1:]]
+
+
+def _state(tables: Tables) -> tuple[object, ...]:
+    """What grows while something is done."""
+    return (
+        [(row["id"], row["version"]) for row in tables["runs"]],
+        [row["id"] for row in tables["run_events"]],
+        [(row["id"], row["bytes"], row["sealed"]) for row in tables["logs"]],
+        len(tables["log_blocks"]),
+    )
 
 
 def _short_runs(tables: Tables) -> Iterable[str]:

@@ -27,6 +27,7 @@ _JSON = frozenset({"params", "labels", "task_phases", "depends_on", "item", "val
 _BOOLEAN = frozenset({
     "is_finished", "suspended", "cancel_force", "is_replacement", "log_sealed", "pod_deleted", "continues", "sealed", "paused",
 })  # fmt: skip
+_KEYS = ("run_id", "task", "attempt", "name", "log_id", "first_byte", "seq", "key")
 _TIME = frozenset({"time", "lease_until"})
 _WAIT_SECONDS = 30.0
 
@@ -67,7 +68,12 @@ async def _read_postgres(url: str) -> Tables:
 
 
 def _plain(rows: Iterable[Any]) -> list[Row]:
-    return [{name: _value(name, row[name]) for name in row.keys()} for row in rows]  # noqa: SIM118 - rows are no mappings
+    """In the order of their keys, which PostgreSQL does not keep."""
+    plain = [{name: _value(name, row[name]) for name in row.keys()} for row in rows]  # noqa: SIM118 - rows are no mappings
+    names = (
+        ("id",) if plain and "id" in plain[0] else ("run_id", "task", "attempt", "name", "log_id", "first_byte", "seq", "key")
+    )
+    return sorted(plain, key=lambda row: [row[name] for name in names if name in row])
 
 
 def _value(name: str, value: Any) -> Any:

@@ -90,18 +90,15 @@ class History:
         elif before is None:
             if phase != "Pending":
                 yield f"it begins as {phase}"
+        elif subject in self.begins_anew:  # the run was retried; of an item that is laid out anew no word says so
+            if phase not in ("Pending", *TASK_TRANSITIONS[Phase.PENDING]):
+                yield f"it begins anew as {phase}"
         elif phase == before:
             if phase != "Pending":
                 yield f"it was {phase} already"
-        elif not self._restarts(subject, before, phase) and phase not in _TABLES[kind].get(Phase(before), ()):
+        elif phase not in _TABLES[kind].get(Phase(before), ()):
             yield f"it can't go from {before} to {phase}"
         self.begins_anew.discard(subject)
-
-    def _restarts(self, subject: tuple[Any, ...], before: str, phase: str) -> bool:
-        """Whether the run's retry has begun the task anew; of an item that was laid out anew nothing says so."""
-        return subject in self.begins_anew and (
-            phase == "Pending" or phase in TASK_TRANSITIONS[Phase.PENDING] or phase == before
-        )
 
     def _run_move(self, before: str | None, phase: str) -> Iterator[str]:
         if before is None:

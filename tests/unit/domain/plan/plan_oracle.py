@@ -26,7 +26,7 @@ def expect(model: Model) -> Expected:
     for task in model.document["tasks"]:
         name = task["name"]
         upstream = [found.phases[member] for other in task.get("depends_on", ()) for member in members[other]]
-        fate = _rule(task.get("trigger_rule", "all_success"), upstream) if upstream else None
+        fate = rule_fate(task.get("trigger_rule", "all_success"), upstream) if upstream else None
         items = _items(task, found, runs=fate is None)
         if isinstance(items, Phase):
             members[name], found.phases[name] = [name], items
@@ -37,7 +37,7 @@ def expect(model: Model) -> Expected:
     return found
 
 
-def _rule(rule: str, upstream: list[Phase]) -> Phase | None:
+def rule_fate(rule: str, upstream: list[Phase]) -> Phase | None:
     succeeded = upstream.count(Phase.SUCCEEDED)
     skipped = upstream.count(Phase.SKIPPED)
     failed = len(upstream) - succeeded - skipped
@@ -80,7 +80,7 @@ def _items(task: dict, found: Expected, *, runs: bool) -> list | Phase | None:
 def _rule_of_placeholder(task: dict, found: Expected, _: list[Phase]) -> Phase:
     names = task["depends_on"]
     upstream = [phase for name, phase in found.phases.items() if name.rpartition(".")[0] in names or name in names]
-    fate = _rule(task.get("trigger_rule", "all_success"), upstream)
+    fate = rule_fate(task.get("trigger_rule", "all_success"), upstream)
     assert fate is not None
     return fate
 

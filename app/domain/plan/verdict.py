@@ -141,10 +141,10 @@ def _over_without_main(pod: PodObservation, main: ContainerObservation | None) -
         if pod.reason == "DeadlineExceeded":
             return Verdict(phase=Phase.FAILED, reason=pod.reason, message=pod.message, started_at=started, main_ended=True)
     reason, words = pod.reason or "PodFailed", f"the pod is {pod.phase}"
-    if not pod.exists:
-        reason, words = "PodLost", _HOW_IS_NOT_KNOWN
-    elif _will_never_start(pod):
+    if _will_never_start(pod):
         reason, words = "PodLost", "the pod was deleted before it had a node"
+    elif not pod.exists or (pod.deletion_at is not None and not pod.reason):
+        reason, words = "PodLost", _HOW_IS_NOT_KNOWN
     reason = _infrastructure_reason(pod) or reason
     message = pod.message or pod.disruption_message or words
     return Verdict(phase=Phase.ERROR, reason=reason, message=message, started_at=started, main_ended=True)

@@ -102,6 +102,15 @@ CASES = {
     "deleted before it had a node, and kept by a finalizer": (
         pod(unschedulable="0/1 nodes", deletion_at=AT), Phase.ERROR, "PodLost", "the pod was deleted before it had a node",
     ),
+    "deleted before it had a node, and failed by the garbage collector": (
+        pod(unschedulable="0/1 nodes", phase="Failed", deletion_at=AT),
+        Phase.ERROR, "PodLost", "the pod was deleted before it had a node",
+    ),
+    "deleted, and failed without a word on its container": (
+        pod(waiting("ContainerCreating"), phase="Failed", node="n", deletion_at=AT),
+        Phase.ERROR, "PodLost", "the pod was deleted, and how its container ended is not known",
+    ),
+    "failed without a word": (pod(phase="Failed", node="n"), Phase.ERROR, "PodFailed", "the pod is Failed"),
     "evicted before it had a node, and kept by a finalizer": (
         pod(deletion_at=AT, disruption="EvictionByEvictionAPI", disruption_message="Eviction API: evicting"),
         Phase.ERROR, "Evicted", "Eviction API: evicting",

@@ -237,7 +237,7 @@ class RunActor:
 
     async def _step(self, state: RunState, group: asyncio.TaskGroup) -> None:
         """Do what is in the inbox and what is due, and record what follows. What is large is done in a thread."""
-        out = Decisions(self._env.clock.now())
+        out = Decisions(self._env.clock.now(), self._env.backend.sees)
         inbox, self._inbox = self._inbox, []
         is_heavy = self._makes_tasks or (self._is_heavy and len(state.tasks) > LARGE_RUN_TASKS)
         self._is_heavy = self._makes_tasks = False

@@ -51,6 +51,12 @@ class PodBackend(Protocol):
     def find_pod(self, namespace: str, name: str) -> PodObservation | None:
         """The pod as last seen by the watch, None if the watch has not seen it or it is gone. No I/O."""
 
+    def sees(self, namespace: str) -> bool:
+        """Whether what is told of that namespace's pods is what they are now, as far as can be known. No I/O.
+
+        False until they were listed, and while they can't be watched.
+        """
+
     async def create_pod(self, manifest: Manifest, guard: Guard) -> PodObservation:
         """Create the pod; where one of its name exists with the same run, task, attempt and instance labels, adopt it.
 

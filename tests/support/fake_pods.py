@@ -21,6 +21,7 @@ class FakePods:
 
     def __init__(self, *, ends_at_once: bool = True) -> None:
         self.ends_at_once = ends_at_once
+        self.is_seen = True
         self.answer: Answer = lambda _key: None
         self.remark: Callable[[Manifest], list[str]] = lambda _manifest: []
         self.exit_code: Callable[[AttemptKey], int] = lambda _key: 0
@@ -43,6 +44,9 @@ class FakePods:
 
     def find_pod(self, namespace: str, name: str) -> PodObservation | None:
         return self.pods.get((namespace, name))
+
+    def sees(self, namespace: str) -> bool:
+        return self.is_seen
 
     async def create_pod(self, manifest: Manifest, guard: Guard) -> PodObservation:
         labels, name = manifest["metadata"]["labels"], manifest["metadata"]["name"]

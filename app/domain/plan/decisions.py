@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -24,6 +25,7 @@ class Decisions:
     """
 
     now: datetime
+    sees: Callable[[str], bool] = lambda _namespace: True  #: whether pods of that namespace are observed as they are now
     # To record.
     run_changed: bool = False
     is_urgent: bool = False

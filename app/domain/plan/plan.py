@@ -1,6 +1,7 @@
 """The plan: what a run does next, given what happened. The executor's run actor asks it, records its decisions, then acts.
 
-Every function takes the run's state, what was observed, and a `Decisions` that says what time it is and collects the answer.
+Every function takes the run's state, what was observed, and a `Decisions` that says what time it is and whether the cluster
+can be seen, and collects the answer.
 Nothing else goes in: no clock, no randomness, no I/O. So the same observations in the same order give the same outcome,
 before a restart and after it. A step is any number of these calls and then, once, `step`.
 """
@@ -31,6 +32,9 @@ _NOTHING_MADE = frozenset({"QuotaExceeded", "LeaseExpired"})
 
 #: What these timers end may have come to its end by itself while nobody looked.
 _AFTER_A_LOOK = frozenset({TimerKind.RUN_TIMEOUT, TimerKind.TIMEOUT, TimerKind.PENDING_TIMEOUT})
+
+#: What is due while the cluster can't be seen waits for so long, again and again; a pod has that time to show that it went.
+_UNSEEN_SECONDS = dict.fromkeys(_AFTER_A_LOOK, 0.5) | {TimerKind.NODE_LOST: float(attempt_flow.NODE_LOST_SECONDS)}
 
 #: An attempt that ended while its pod's creation was not answered waits so many times, some 30 s in all, for the pod to show.
 _LATE_POD_LOOKS = 6
@@ -296,13 +300,27 @@ def pod_event(state: RunState, key: AttemptKey, event: PodEvent, out: Decisions)
 
 
 def fire_timers(state: RunState, out: Decisions) -> None:
-    """Do what is due. After a restart, what would end pods waits until they were looked at."""
+    """Do what is due. After a restart, and while the cluster can't be seen, what would end pods waits for a look at them."""
     while state.timers and state.timers[0].at <= out.now:
         timer = heapq.heappop(state.timers)
         if state.is_blind and timer.kind in _AFTER_A_LOOK:
             state.held_timers.append(timer)
+        elif timer.kind in _UNSEEN_SECONDS and not _sees_all(state, timer, out):
+            at = out.now + timedelta(seconds=_UNSEEN_SECONDS[timer.kind])
+            state.set_timer(at, timer.kind, timer.task, timer.attempt)
         else:
             _fire(state, timer, out)
+
+
+def _sees_all(state: RunState, timer: Timer, out: Decisions) -> bool:
+    """Whether the pods that the timer is about are seen as they are. What has no pod yet is not waited for."""
+    if timer.kind is TimerKind.RUN_TIMEOUT:
+        about = [task.live for task in state.tasks.values()]
+    else:
+        task = state.tasks.get(timer.task)
+        about = [task.attempts[timer.attempt - 1]] if task is not None else []
+    namespaces = {attempt.namespace for attempt in about if attempt is not None and attempt.uid is not None}
+    return all(out.sees(namespace) for namespace in namespaces)
 
 
 def _fire(state: RunState, timer: Timer, out: Decisions) -> None:

@@ -111,6 +111,11 @@ class KubernetesBackend:
         informer = self._informers.get(namespace)
         return informer.store.find(name) if informer else None
 
+    def sees(self, namespace: str) -> bool:
+        """Whether the namespace's watch is open."""
+        informer = self._informers.get(namespace)
+        return informer is not None and informer.sees
+
     async def create_pod(self, manifest: Manifest, guard: Guard) -> PodObservation:
         """Create or adopt, as the port says.
 

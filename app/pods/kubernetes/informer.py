@@ -42,6 +42,11 @@ class NamespaceInformer:
             await self.store.synced.wait()
             group.create_task(self._events.run(), name=f"watch events {self.store.namespace}")
 
+    @property
+    def sees(self) -> bool:
+        """Whether the pods here are as they are in the cluster, as far as can be known."""
+        return self._pods.is_current
+
     def find_trouble(self) -> str | None:
         """A sentence on why pods can't be seen at the moment, None when they are."""
         trouble = self._pods.trouble

@@ -55,6 +55,7 @@ class Timing:
     first_pause: float = 0.2
     longest_pause: float = 5.0
     forbidden_pause: float = 30.0  #: the longest pause where the collection is forbidden
+    settled: float = 0.3  #: a watch that has been open for so long has brought what there was to bring
     list_call: float = 60.0  #: for one page
 
 
@@ -104,8 +105,14 @@ class ListWatch:
         self._actions = _ACTIONS[path.rpartition("/")[2]]
         self._version: str | None = None  #: where the next watch starts; None: list first
         self._heard = False  #: the watch under way has brought something
+        self._open_since: float | None = None  #: when the watch under way was opened
         self._failures = 0
         self._log = log.bind(path=path)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether what was brought is what is there now: a silent watch can't be told from a quiet one."""
+        return self._open_since is not None and time.monotonic() - self._open_since > self._timing.settled
 
     async def run(self) -> NoReturn:
         """List and watch until cancelled."""
@@ -165,6 +172,7 @@ class ListWatch:
         try:
             async with self._client.watch(self._path, params, self._timing.silence) as response:
                 self.trouble, opened = None, True
+                self._open_since = time.monotonic()
                 failpoints.after(self._actions.watch)
                 async for chunk in response.content.iter_any():
                     for line in lines.feed(chunk):
@@ -179,6 +187,8 @@ class ListWatch:
             raise
         except (aiohttp.ClientError, OSError) as exc:
             raise self._client.unreachable(exc) from exc
+        finally:
+            self._open_since = None
         return self._heard or time.monotonic() - started_at > self._timing.healthy
 
     def _take(self, line: bytes) -> None:

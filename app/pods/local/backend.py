@@ -88,6 +88,10 @@ class LocalBackend:
         watched = self._watch.find(namespace, name)
         return watched.observation if watched is not None else None
 
+    def sees(self, namespace: str) -> bool:  # noqa: ARG002 - one scan sees all namespaces
+        """Once the folder has been looked through."""
+        return self._watch.synced.is_set()
+
     async def create_pod(self, manifest: Manifest, guard: Guard) -> PodObservation:
         """Make the pod's folder, which is the pod, and have a supervisor forked for it."""
         await self._wait_ready()

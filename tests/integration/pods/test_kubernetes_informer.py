@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from app.domain.errors import LeaseExpired, LogUnavailable, PodDeferred, PodRefused
+from app.domain.errors import LeaseExpired, PodDeferred, PodRefused
 from app.domain.pods import PodEvent, PodObservation, PodRef
 from app.pods.kubernetes.backend import KubernetesBackend
 from app.pods.kubernetes.cluster import Cluster, NoCredentials
 from app.pods.kubernetes.listwatch import Timing
 from tests.support.api_server import WAIT_SECONDS, FakeApiServer, status_answer
+from tests.support.waiting import until
 
 QUICK = Timing(silence=5, first_pause=0.01, longest_pause=0.05, forbidden_pause=0.05)
 
@@ -172,6 +174,19 @@ async def test_watch__other_error_event__watches_again_from_there(bench: Bench, 
         await watch.send("ERROR", {"kind": "Status", "status": "Failure", "code": 500, "message": "etcd"})
         assert (await server.next_watch()).version == watch.version
         assert server.count("LIST", "/pods") == 1
+
+
+async def test_sees__only_while_a_watch_is_open(bench: Bench, server: FakeApiServer):
+    async with bench.make(timing=replace(QUICK, settled=0.05)) as backend:
+        assert not backend.sees("ci")
+        assert not backend.sees("elsewhere")
+        watch = await server.next_watch()
+        await until(lambda: backend.sees("ci"), WAIT_SECONDS)
+        server.intercept = refusing(lambda: status_answer(503, "ServiceUnavailable", "no"), lambda _: True)
+        watch.end()
+        await until(lambda: not backend.sees("ci"), WAIT_SECONDS)
+        server.intercept = None
+        await until(lambda: backend.sees("ci"), WAIT_SECONDS)
 
 
 async def test_watch__silence__lists_again(bench: Bench, server: FakeApiServer):
@@ -373,28 +388,3 @@ async def test_credentials__never_good__deferred_after_one_renewal(bench: Bench,
             await backend.create_pod(manifest("a"), allow)
         assert deferred.value.reason == "Unauthorized"
         assert (tokens.renewals, server.count("POST", "/pods")) == (1, 2)
-
-
-@pytest.mark.parametrize(
-    "excuse",
-    [
-        b'failed to try resolving symlinks in path "/var/log/pods/a/main/0.log": no such file or directory',
-        b"unable to retrieve container logs for containerd://0123",
-        b"oops",
-    ],
-)
-async def test_log__kubelets_excuse_with_status_200__unavailable(bench: Bench, server: FakeApiServer, excuse: bytes):
-    server.log_body = excuse
-    async with bench.make() as backend:
-        with pytest.raises(LogUnavailable) as unavailable:
-            [chunk async for chunk in backend.read_log(PodRef("ci", "a", "u"), "main", None)]
-        assert str(unavailable.value) == excuse.decode()
-        assert not unavailable.value.gone
-
-
-async def test_log__lines_with_stamps__as_they_are(bench: Bench, server: FakeApiServer):
-    server.log_body = b"2026-01-02T03:04:05.000000001Z \xff\n2026-01-02T03:04:05.000000002Z no line feed"
-    async with bench.make() as backend:
-        assert b"".join([chunk async for chunk in backend.follow_log(PodRef("ci", "a", "u"), "main", None)]) == server.log_body
-        server.log_body = b""
-        assert [chunk async for chunk in backend.read_log(PodRef("ci", "a", "u"), "main", None)] == []

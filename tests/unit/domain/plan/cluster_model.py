@@ -195,11 +195,12 @@ class Model:
         self.store.tasks = {name: copy.deepcopy(_task_row(task)) for name, task in self.state.tasks.items()}
         self.todo: list[tuple[str, Any]] = []
         self.sealed_before_delete = True
+        self.is_seen = True
         self.do(plan.start)
 
     def do(self, message: Callable[[RunState, Decisions], None]) -> None:
         """Let something be asked of the plan."""
-        out = Decisions(self.now)
+        out = Decisions(self.now, lambda _namespace: self.is_seen)
         message(self.state, out)
         plan.fire_timers(self.state, out)
         self._close(out)

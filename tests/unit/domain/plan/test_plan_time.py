@@ -314,3 +314,51 @@ def test_times__node_whose_clock_is_wrong__are_within_what_can_be(ahead: float) 
     assert run.now - timedelta(seconds=3) <= attempt.finished_at <= run.now
     assert (task.started_at, task.finished_at) == (attempt.started_at, run.now)
     assert run.attempt("b").created_at == run.now
+
+
+def test_unseen__pods_end_in_time_meanwhile__no_timeout_ends_them() -> None:
+    run = timeline(
+        {"name": "a", "timeout_seconds": MINUTE}, {"name": "b", "pending_timeout_seconds": MINUTE}, timeout_seconds=2 * MINUTE
+    )
+    run.move("a")
+    run.is_seen = False
+    for name, steps in (("a", 1), ("b", 2)):  # they go on, and nobody sees it
+        for _ in range(steps):
+            run.move_pod(run.pod(name).key)
+    run.pass_time(HOUR)
+    assert (run["a"].phase, run["b"].phase) == (Phase.RUNNING, Phase.PENDING)
+    run.is_seen = True
+    run.show("a")
+    run.show("b")
+    assert (run.state.phase, run["a"].phase, run["b"].phase) == (RunPhase.SUCCEEDED, Phase.SUCCEEDED, Phase.SUCCEEDED)
+
+
+def test_unseen__a_pod_runs_on__is_ended_once_it_is_seen() -> None:
+    run = timeline({"name": "a", "timeout_seconds": MINUTE})
+    run.move("a")
+    run.is_seen = False
+    run.pass_time(HOUR)
+    assert run["a"].phase is Phase.RUNNING
+    run.is_seen = True
+    run.pass_time(1)
+    assert (run["a"].phase, run["a"].reason) == (Phase.FAILED, "DeadlineExceeded")
+
+
+def test_unseen__no_pod_could_be_made__the_pending_timeout_ends_it() -> None:
+    run = timeline({"name": "a", "pending_timeout_seconds": MINUTE}, script=lambda _key: Outcome(deferred="ConnectionError"))
+    run.is_seen = False
+    run.pass_time(MINUTE)
+    assert (run["a"].phase, run["a"].reason) == (Phase.ERROR, "ConnectionError")
+
+
+def test_unseen__a_pod_under_deletion__has_its_time_to_go_once_it_is_seen() -> None:
+    run = timeline({"name": "a"})
+    run.move("a")
+    run.cancel()
+    run.settle()
+    run.is_seen = False
+    run.pass_time(HOUR)
+    run.is_seen = True
+    run.pass_time(1)
+    run.move("a")
+    assert (run.state.phase, run.state.is_finished, run.state.left_behind) == (RunPhase.CANCELLED, True, [])

@@ -214,6 +214,7 @@ class ApiProxy:
             await self._stopped.wait()
             await self._stop_listening()
             await self._server.shutdown(1)
+        await asyncio.sleep(0.05)  # transports close in the loop's next turns
 
     async def _listen(self) -> None:
         self._listener = await self._loop.create_server(self._server, "127.0.0.1", self.port, backlog=512)
@@ -284,17 +285,21 @@ class ApiProxy:
             request.method, url, headers=headers, data=body or None, allow_redirects=False,
             server_hostname=self._cluster.server_hostname,
         ) as upstream:  # fmt: skip
-            if any(isinstance(action, Lose) for action in actions):
-                await upstream.read()
-                raise _cut(request)
-            for action in actions:
-                if isinstance(action, Delay) and action.after:
-                    await asyncio.sleep(action.seconds)
-            return await self._pass_back(call, request, upstream, actions)
+            try:
+                return await self._pass_back(call, request, upstream, actions)
+            finally:  # what was not read to its end is not waited for
+                if upstream.connection is not None and upstream.connection.transport is not None:
+                    upstream.connection.transport.abort()  # type: ignore[attr-defined]  # it is one that aborts
 
     async def _pass_back(
         self, call: Call, request: web.BaseRequest, upstream: aiohttp.ClientResponse, actions: list[Action]
     ) -> web.StreamResponse:
+        if any(isinstance(action, Lose) for action in actions):
+            await upstream.read()
+            raise _cut(request)
+        for action in actions:
+            if isinstance(action, Delay) and action.after:
+                await asyncio.sleep(action.seconds)
         headers = [(name, value) for name, value in upstream.headers.items() if name.lower() not in _HOP_HEADERS]
         response = web.StreamResponse(status=upstream.status, headers=headers)
         if upstream.content_length is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import threading
 from collections.abc import Iterator
 
 #: Below those that the system gives away by itself: a service that is started again must find its port free.
@@ -31,8 +32,10 @@ def _is_free(port: int) -> bool:
 
 
 _own_ports = _ports()
+_lock = threading.Lock()
 
 
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody has, and that no other test is given."""
-    return next(filter(_is_free, _own_ports))
+    with _lock:
+        return next(filter(_is_free, _own_ports))

@@ -139,6 +139,13 @@ SAID = {
         _status("Failed", _terminated(137, "ContainerStatusUnknown", "The container could not be located")),
         ("Error", "ContainerStatusUnknown", "The container could not be located", None),
     ),
+    "started-anew": (
+        _status("Failed", _terminated(255, "Unknown")),
+        (
+            "Error", "Unknown",
+            "how the container ended is not known: its node or its container runtime was started anew", None,
+        ),
+    ),
     "finished-in-time": (
         _status("Failed", _terminated(0, "Completed"), "Terminated", SHUTDOWN, "TerminationByKubelet"),
         ("Succeeded", None, None, 0),

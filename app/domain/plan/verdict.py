@@ -41,8 +41,9 @@ _INFRASTRUCTURE = {
     "NodeLost": "NodeLost",
     "UnexpectedAdmissionError": "UnexpectedAdmissionError",
 }
-#: The kubelet does not know how a container ended, or whether it ever ran; the exit code that it gives is made up.
-_UNKNOWN_END = "ContainerStatusUnknown"
+#: The kubelet, or the container runtime (after its node was started anew), does not know how a container ended, or whether
+#: it ever ran; the exit code that it gives, 137 or 255, is made up.
+_UNKNOWN_ENDS = frozenset({"ContainerStatusUnknown", "Unknown"})
 #: Lost with one of these before main had started, a pod is replaced without counting as a retry. `OutOf…` as well.
 REPLACED = frozenset(
     {"Evicted", "Preempted", "NodeShutdown", "NodeAffinity", "UnexpectedAdmissionError", "PodLost", "NodeLost"}
@@ -87,7 +88,7 @@ def _will_never_start(pod: PodObservation) -> bool:
 
 def _ended(pod: PodObservation, main: ContainerObservation) -> Verdict:
     exit_code = main.exit_code if main.exit_code is not None else -1
-    is_unknown = main.reason == _UNKNOWN_END
+    is_unknown = main.reason in _UNKNOWN_ENDS
     started = main.started_at if main.reason not in ("StartError", "ContainerCannotRun") else None
 
     def verdict(phase: Phase, reason: str, message: str) -> Verdict:
@@ -107,7 +108,8 @@ def _ended(pod: PodObservation, main: ContainerObservation) -> Verdict:
     if is_unknown and pod.deletion_at is not None:
         return verdict(Phase.ERROR, "PodLost", _HOW_IS_NOT_KNOWN)
     if is_unknown:
-        return verdict(Phase.ERROR, main.reason, main.message.strip() or _HOW_IS_NOT_KNOWN)
+        message = "how the container ended is not known: its node or its container runtime was started anew"
+        return verdict(Phase.ERROR, main.reason, main.message.strip() or message)
     return verdict(Phase.FAILED, main.reason or "Error", main.message.strip() or _words(main.reason, exit_code))
 
 

@@ -91,6 +91,11 @@ CASES = {
         pod(ended(137, "ContainerStatusUnknown", message="could not be located"), phase="Failed"),
         Phase.ERROR, "ContainerStatusUnknown", "could not be located",
     ),
+    "the runtime does not know how it ended: its node was started anew": (
+        pod(ended(255, "Unknown"), phase="Failed"), Phase.ERROR, "Unknown",
+        "how the container ended is not known: its node or its container runtime was started anew",
+    ),
+    "its own exit code 255": (pod(ended(255)), Phase.FAILED, "Error", "exit code 255"),
     "the kubelet does not know how it ended, evicted": (
         pod(ended(137, "ContainerStatusUnknown"), phase="Failed", reason="Evicted", message="low on memory"),
         Phase.ERROR, "Evicted", "low on memory",
@@ -148,6 +153,7 @@ def test_judge__start_error__main_has_not_started() -> None:
 
 def test_judge__end_that_the_kubelet_does_not_know__has_no_exit_code() -> None:
     assert judge(pod(ended(137, "ContainerStatusUnknown", started_at=None, finished_at=None))).exit_code is None
+    assert judge(pod(ended(255, "Unknown"))).exit_code is None
     assert judge(pod(ended(137))).exit_code == 137
 
 

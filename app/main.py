@@ -52,6 +52,7 @@ from app.settings import PodsKind, Settings
 from app.storage import migrate
 from app.storage.broker import Broker
 from app.storage.database import Database, PostgresDatabase, open_database
+from app.storage.errors import DatabaseUnavailable
 from app.storage.executors import ensure_instance
 from app.storage.lock import sole_service
 from app.storage.logs import LogRows
@@ -180,9 +181,9 @@ async def _open_database(settings: Settings) -> AsyncIterator[Database]:
         else:
             try:
                 await database.write(migrate.check)
-            except OSError as error:
+            except DatabaseUnavailable as error:
                 url = database.url.render_as_string(hide_password=True)
-                raise DatabaseUnreachable(url, error.strerror or str(error)) from error
+                raise DatabaseUnreachable(url, str(error)) from error
         yield database
 
 

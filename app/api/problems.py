@@ -24,7 +24,7 @@ from starlette.routing import BaseRoute, Match
 
 from app.domain import errors
 from app.logs.errors import LogObjectDamaged, LogStoreUnavailable
-from app.storage.errors import is_outage
+from app.storage.errors import describe_outage, is_full, is_outage
 
 MEDIA_TYPE = "application/problem+json"
 _TYPES = "urn:podrun:problem:"
@@ -63,7 +63,8 @@ PROBLEMS: Mapping[type[Exception], Kind] = {
     LogObjectDamaged: Kind(500, "log-damaged", "A stored log is damaged"),
 }
 #: What passes by itself has many classes: `is_outage` tells, by what the database said.
-_DATABASE_UNAVAILABLE = Kind(503, "database-unavailable", "The database can't be reached")
+_DATABASE_UNAVAILABLE = Kind(503, "database-unavailable", "The database can't be used just now")
+_DATABASE_FULL = Kind(503, "database-full", "The database's disk is full")
 _UNAVAILABLE = Kind(503, "unavailable", "Something that podrun needs can't be reached")
 #: Their messages may hold addresses or statements.
 _SILENT = (LogStoreUnavailable, LogObjectDamaged, errors.EvaluatorUnavailable)
@@ -145,12 +146,25 @@ def error_response(error: Exception) -> Response:
     if kind is None or isinstance(error, _SILENT):
         instance = f"urn:podrun:error:{secrets.token_hex(8)}"
         shown = kind or _unknown(error)
-        log.error("a request failed", instance=instance, status=shown.status, exc_info=error)
+        if _passes(error):  # no fault of ours, and there may be many: a line each
+            told = describe_outage(error) if is_outage(error) else str(error)
+            log.warning("a request failed", instance=instance, status=shown.status, error=told)
+        else:
+            log.error("a request failed", instance=instance, status=shown.status, exc_info=error)
         return problem_response(shown, instance=instance)
     return problem_response(kind, str(error), faults=_faults(error))
 
 
+def _passes(error: Exception) -> bool:
+    """Whether it is over as soon as what podrun needs is back, and its kind says all."""
+    if isinstance(error, SQLAlchemyError):
+        return is_outage(error)
+    return isinstance(error, LogStoreUnavailable | errors.EvaluatorUnavailable)
+
+
 def _unknown(error: Exception) -> Kind:
+    if is_full(error):
+        return _DATABASE_FULL
     if is_outage(error):
         return _DATABASE_UNAVAILABLE if isinstance(error, SQLAlchemyError) else _UNAVAILABLE
     return Kind(500, "internal-error", "Something went wrong inside podrun")

@@ -20,6 +20,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from app.api.frames import PING, EncodedLine, Frame, LineGatherer, Piece
 from app.domain.errors import NotFound
+from app.storage.errors import describe_outage, is_outage
 
 PING_SECONDS = 15.0
 #: A client whose socket took nothing for so long is cut.
@@ -122,7 +123,10 @@ async def _race(
 def _ending(errors: Sequence[Exception]) -> Ending:
     failed = [error for error in errors if not isinstance(error, _Ended | NotFound)]
     if failed:
-        log.error("a stream failed", exc_info=failed[0])
+        if is_outage(failed[0]):  # no fault of ours, and it is every stream's: a line each
+            log.warning("a stream failed", error=describe_outage(failed[0]))
+        else:
+            log.error("a stream failed", exc_info=failed[0])
         return Ending.FAULT
     endings = {error.ending if isinstance(error, _Ended) else Ending.NO_LONGER for error in errors}
     return next(ending for ending in Ending if ending in endings)

@@ -23,7 +23,7 @@ from app.executor.lease import Lease
 from app.executor.run_actor import Environment, RunActor
 from app.failpoints import Action
 from app.storage.broker import INTENTS, SUBMITTED, Broker
-from app.storage.errors import is_outage
+from app.storage.errors import describe_outage, is_outage
 from app.storage.executors import (
     Claim,
     claim_runs,
@@ -151,7 +151,10 @@ class Executor:
                         failures = tries = 0
                     tries += 1
                     failures += not is_outage(cause)
-                    log.error("an actor failed", run=claim.run_id, failures=failures, exc_info=cause)
+                    if is_outage(cause):  # no fault of ours, and it is every run's: a line each
+                        log.warning("a run waits for the database", run=claim.run_id, error=describe_outage(cause))
+                    else:
+                        log.error("an actor failed", run=claim.run_id, failures=failures, exc_info=cause)
                     if failures >= FAILURE_LIMIT and await self._give_up(claim, cause):
                         return
                     await asyncio.sleep(min(0.5 * 2**tries, 15))

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 from app.domain.errors import NotFound, RunNotFinished
@@ -26,6 +27,7 @@ from app.runs.submit import Submitted, Submitter
 from app.runs.views import View, encode, encode_with_list, phase_counts_view, run_etag, run_view, task_views
 from app.storage.broker import RUNS, Broker, logs_topic, run_topic
 from app.storage.database import Database
+from app.storage.errors import describe_outage, is_outage
 from app.storage.models import RunRow
 from app.storage.runs import (
     count_phases,
@@ -90,9 +92,15 @@ class Runs:
         self._waiting = 0
 
     async def check(self) -> str | None:
-        """None when the database answers; whatever it raises says that it does not."""
-        await self._database.read(lambda session: find_run(session, ""))
-        return None
+        """None when the database can be read and written to, else a sentence that says what is wrong. For /readyz."""
+        try:
+            await self._database.read(lambda session: find_run(session, ""))
+        except SQLAlchemyError as error:
+            if not is_outage(error):
+                raise
+            return f"it can't be read: {describe_outage(error)}"
+        trouble = self._writer.trouble
+        return None if trouble is None else f"it can't be written to: {describe_outage(trouble)}"
 
     def wake_all(self) -> None:
         """Wake everybody who waits: the service stops."""

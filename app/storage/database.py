@@ -16,22 +16,31 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
+import asyncpg
 import orjson
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel import Session
 
+from app.storage.errors import DatabaseUnavailable, describe_outage
 from app.storage.types import dump_json
 
 T = TypeVar("T")
 READERS = 4
 #: By which sessions of PostgreSQL are known to be podrun's.
 APPLICATION_NAME = "podrun"
+#: What a read or a transaction may take on PostgreSQL, the waiting for a connection included: a server that has died, or is
+#: stopped, without a word must not hold up whoever asks, nor the writer.
+READ_SECONDS, WRITE_SECONDS = 10.0, 20.0
 
 
 class Database(Protocol):
-    """A database that is open. `read` sees one snapshot; `write` is one transaction, committed when it returns."""
+    """A database that is open. `read` sees one snapshot; `write` is one transaction, committed when it returns.
+
+    Both raise the database's errors (SQLAlchemyError). A `write` that raised one that `storage.errors.is_outage` knows may
+    have been committed all the same.
+    """
 
     url: URL
 
@@ -133,9 +142,11 @@ def _sqlite_engine(url: URL, begin: str) -> Any:
 class PostgresDatabase:
     """PostgreSQL through asyncpg. No session sits on a lock: a stopped process must not hold up its successor."""
 
-    def __init__(self, url: URL, engine: AsyncEngine, writing: AsyncEngine) -> None:
+    def __init__(self, url: URL, engine: AsyncEngine, writing: AsyncEngine, *, is_patient: bool) -> None:
         self.url = url
         self.engine, self._writing = engine, writing
+        self._read_seconds = None if is_patient else READ_SECONDS
+        self._write_seconds = None if is_patient else WRITE_SECONDS
         self._snapshots = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @classmethod
@@ -149,7 +160,7 @@ class PostgresDatabase:
         # A plan that was kept from when the tables were small finds a task among ten thousand by looking at all of them.
         writing = _postgres_engine(url, 2, is_patient=is_patient, plan_cache_mode="force_custom_plan")
         try:
-            yield cls(url, reading, writing)
+            yield cls(url, reading, writing, is_patient=is_patient)
         finally:
             await reading.dispose()
             await writing.dispose()
@@ -161,13 +172,25 @@ class PostgresDatabase:
             with Session(connection) as session:
                 return function(session)
 
-        async with self._snapshots.connect() as connection:
+        async with _answering(self._read_seconds), self._snapshots.connect() as connection:
             return await connection.run_sync(run)
 
     async def write(self, function: Callable[[Connection], T]) -> T:
         """See Database."""
-        async with self._writing.begin() as connection:
+        async with _answering(self._write_seconds), self._writing.begin() as connection:
             return await connection.run_sync(function)
+
+
+@asynccontextmanager
+async def _answering(seconds: float | None) -> AsyncIterator[None]:
+    """Raise DatabaseUnavailable where the database can't be reached, or has not done the block in that time."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as exc:
+        raise DatabaseUnavailable("it did not answer in time") from exc
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as exc:  # a connection could not be made
+        raise DatabaseUnavailable(describe_outage(exc)) from exc
 
 
 def _postgres_engine(url: URL, pool_size: int, *, is_patient: bool, **settings: str) -> AsyncEngine:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -56,12 +57,16 @@ async def listen(database: PostgresDatabase, broker: Broker) -> None:
     while True:
         try:
             connection: Any = await asyncpg.connect(**arguments)
+            cut = asyncio.Event()
+            connection.add_termination_listener(lambda _connection, cut=cut: cut.set())
             try:
                 await connection.add_listener(CHANNEL, received)
                 broker.publish_all()
                 while True:
-                    await asyncio.sleep(ALIVE_SECONDS)
-                    await connection.execute("SELECT 1")
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(ALIVE_SECONDS):
+                            await cut.wait()
+                    await connection.execute("SELECT 1")  # raises where the connection was cut
             finally:
                 connection.terminate()
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

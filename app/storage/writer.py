@@ -86,6 +86,7 @@ class Writer:
         self._group = asyncio.TaskGroup()
         self.commits = 0  #: transactions so far
         self.changes = 0  #: changes so far
+        self.trouble: Exception | None = None  #: why nothing can be written just now
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
@@ -156,6 +157,7 @@ class Writer:
         try:
             outcomes = await self._database.write(lambda connection: _apply(connection, [w.change for w in batch]))
         except Exception as error:  # noqa: BLE001 - each waiter gets what its own change ended with
+            self.trouble = error if is_outage(error) else self.trouble
             if is_deadlock(error) and tries < DEADLOCK_TRIES:
                 for waiting in batch:
                     await self._commit([waiting], tries + 1)
@@ -170,6 +172,7 @@ class Writer:
             for waiting in batch:
                 waiting.done.cancel()
             raise
+        self.trouble = None
         failpoints.after(*actions)
         topics: set[str] = set()
         for waiting, outcome in zip(batch, outcomes, strict=True):

@@ -1,29 +1,37 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.storage.database import Database, open_database
-from app.storage.errors import is_outage
+from app.storage.errors import DatabaseUnavailable, describe_outage, is_full, is_outage
 
 
 @pytest.mark.postgres
 @pytest.mark.parametrize(
-    "statement",
+    ("statement", "words"),
     [
-        "SELECT pg_terminate_backend(pg_backend_pid())",
-        "DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '57P03'; END $$",
-        "DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '53100'; END $$",
-        "DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '55P03'; END $$",
+        ("SELECT pg_terminate_backend(pg_backend_pid())", "terminating connection due to administrator command"),
+        ("DO $$ BEGIN RAISE EXCEPTION 'x y' USING ERRCODE = '57P03'; END $$", "x y"),
+        ("DO $$ BEGIN RAISE EXCEPTION 'x y' USING ERRCODE = '53100'; END $$", "x y"),
+        ("DO $$ BEGIN RAISE EXCEPTION 'x y' USING ERRCODE = '55P03'; END $$", "x y"),
+        ("DO $$ BEGIN RAISE EXCEPTION 'x y' USING ERRCODE = '28P01'; END $$", "x y"),
+        ("DO $$ BEGIN RAISE EXCEPTION 'x y' USING ERRCODE = '3D000'; END $$", "x y"),
     ],
-    ids=["terminated", "starting up", "disk full", "lock timeout"],
+    ids=["terminated", "starting up", "disk full", "lock timeout", "wrong password", "no database"],
 )
-async def test_is_outage__postgres_says_so__yes_and_the_next_statement_works(postgres_url: str, statement: str) -> None:
+async def test_is_outage__postgres_says_so__yes_in_its_words_and_the_next_statement_works(
+    postgres_url: str, statement: str, words: str
+) -> None:
     async with open_database(postgres_url) as database:
         with pytest.raises(SQLAlchemyError) as caught:
             await database.write(lambda connection: connection.execute(text(statement)))
         assert is_outage(caught.value)
+        assert describe_outage(caught.value).endswith(words)
+        assert is_full(caught.value) == ("53100" in statement)
         assert await database.read(lambda session: session.scalar(text("SELECT 1"))) == 1
 
 
@@ -36,6 +44,22 @@ async def test_is_outage__the_statement_is_wrong__no(database: Database) -> None
 @pytest.mark.postgres
 async def test_is_outage__nobody_listens__yes() -> None:
     async with open_database("postgresql+asyncpg://podrun@127.0.0.1:9/podrun") as database:
-        with pytest.raises((SQLAlchemyError, OSError)) as caught:
+        with pytest.raises(DatabaseUnavailable) as caught:
             await database.read(lambda session: session.scalar(text("SELECT 1")))
     assert is_outage(caught.value)
+    assert str(caught.value) == "Connection refused"
+
+
+async def test_is_full__sqlite_has_no_room__yes_and_it_works_when_there_is(tmp_path: Path) -> None:
+    async with open_database(f"sqlite+aiosqlite:///{tmp_path}/podrun.db") as database:
+        await database.write(lambda connection: connection.execute(text("CREATE TABLE t (x BLOB)")))
+        insert = text("INSERT INTO t VALUES (zeroblob(1000000))")
+        await database.write(lambda connection: connection.execute(text("PRAGMA max_page_count = 10")).all())
+        with pytest.raises(SQLAlchemyError) as caught:
+            await database.write(lambda connection: connection.execute(insert))
+        assert is_outage(caught.value)
+        assert is_full(caught.value)
+        assert describe_outage(caught.value) == "database or disk is full"
+        await database.write(lambda connection: connection.execute(text("PRAGMA max_page_count = 10000")).all())
+        await database.write(lambda connection: connection.execute(insert))
+        assert await database.read(lambda session: session.scalar(text("SELECT count(*) FROM t"))) == 1

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from app.storage.broker import Broker
 from app.storage.database import PostgresDatabase, open_database
-from app.storage.notifications import CHANNEL, listen
+from app.storage.notifications import ALIVE_SECONDS, CHANNEL, listen
 
 pytestmark = pytest.mark.postgres
 
@@ -28,4 +28,18 @@ async def test_listen__another_replica_commits__who_waits_is_woken(postgres_url:
             await database.write(lambda connection: connection.execute(text("SELECT pg_notify(:channel, :payload)"), payload))
             assert await subscription.wait(10)
             assert not await others.wait(0)
+        listening.cancel()
+
+
+async def test_listen__its_connection_is_cut__it_listens_again_at_once(postgres_url: str) -> None:
+    broker = Broker()
+    cut = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+    async with open_database(postgres_url) as database, asyncio.TaskGroup() as group:
+        assert isinstance(database, PostgresDatabase)
+        listening = group.create_task(listen(database, broker), name="listen")
+        with broker.subscribe("runs") as subscription:
+            assert await subscription.wait(10)
+            subscription.clear()
+            assert await database.read(lambda session: session.scalar(cut))
+            assert await subscription.wait(ALIVE_SECONDS / 2), "it wakes everybody once it listens again"
         listening.cancel()

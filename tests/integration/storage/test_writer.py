@@ -10,6 +10,7 @@ from app.domain.errors import OwnershipLost
 from app.domain.events import EventType, RunEvent
 from app.storage.broker import RUNS, Broker
 from app.storage.database import Database
+from app.storage.errors import DatabaseUnavailable
 from app.storage.runs import TOUCH_RUN, find_run, insert_events, list_events
 from app.storage.writer import Change, Writer
 from tests.integration.storage.rows import NOW, new_run, run_row
@@ -140,3 +141,18 @@ async def test_commit__step_after_one_that_failed__fails_too(database: Database,
     with pytest.raises(RuntimeError):
         await writer.commit(Change(rows=touch, fence=fence, is_step=True))
     assert await _version(database, FIRST) == 2
+
+
+async def test_trouble__an_outage__is_kept_until_something_is_committed(writer: Writer) -> None:
+    def fail(_connection: Connection) -> None:
+        raise DatabaseUnavailable("it did not answer in time")
+
+    assert writer.trouble is None
+    with pytest.raises(DatabaseUnavailable) as caught:
+        await writer.commit(Change(call=fail))
+    assert writer.trouble is caught.value
+    with pytest.raises(ZeroDivisionError):
+        await writer.commit(Change(call=lambda _connection: 1 / 0))
+    assert writer.trouble is caught.value
+    await writer.commit(Change())
+    assert writer.trouble is None

@@ -14,6 +14,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from app.api.problems import PROBLEMS, error_response
 from app.domain import errors
 from app.domain.errors import Fault
+from app.logs.errors import LogStoreUnavailable
+from app.storage.errors import DatabaseUnavailable
 
 #: What never reaches a user's request: start-up, executor, pods.
 _INNER = {
@@ -65,6 +67,7 @@ class PostgresError(Exception):
         (PoolTimeoutError("secret"), 503),
         (gaierror(-2, "secret"), 503),
         (TimeoutError("secret"), 503),
+        (DatabaseUnavailable("it did not answer in time"), 503),
     ],
 )
 def test_error_response__the_inside__is_logged_and_not_told(error: Exception, status: int) -> None:
@@ -75,6 +78,22 @@ def test_error_response__the_inside__is_logged_and_not_told(error: Exception, st
     assert "secret" not in bytes(answer.body).decode()
     assert [entry["instance"] for entry in entries] == [body["instance"]]
     assert ("Retry-After" in answer.headers) == (status == 503)
+
+
+@pytest.mark.parametrize(
+    ("error", "title"),
+    [
+        (DatabaseUnavailable("no answer"), "The database can't be used just now"),
+        (DBAPIError("SELECT", {}, PostgresError("57P01")), "The database can't be used just now"),
+        (DBAPIError("SELECT", {}, PostgresError("53100")), "The database's disk is full"),
+        (LogStoreUnavailable("secret"), "The log store can't be reached"),
+    ],
+)
+def test_error_response__something_is_away__is_logged_in_a_line_as_no_fault_of_ours(error: Exception, title: str) -> None:
+    with structlog.testing.capture_logs() as entries:
+        answer = error_response(error)
+    assert json.loads(bytes(answer.body))["title"] == title
+    assert [(entry["log_level"], "exc_info" in entry) for entry in entries] == [("warning", False)]
 
 
 def test_error_response__half_of_a_surrogate_pair_repeated_from_a_request__is_shown_as_unknown() -> None:

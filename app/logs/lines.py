@@ -73,17 +73,24 @@ class LineParser:
         self._held_bytes = len(chunk) - end
         return self._parse(data)
 
-    def finish(self) -> Stretch | None:
-        """What is left of an unfinished last line. A stamp that was cut off, or has no text yet, stands for nothing."""
+    def finish(self, *, may_go_on: bool = False) -> Stretch | None:
+        """What is left of an unfinished last line. A stamp that was cut off, or has no text yet, stands for nothing.
+
+        `may_go_on`: the log was cut here, and will be opened again: a character that was cut stands for nothing either.
+        """
         held = b"".join(self._held)
         if not self._within_line and not _STAMP.match(held) and _STAMP_CHARACTERS.issuperset(held):
             return None
-        return self._pass_on() if held else None
+        return self._pass_on(whole_characters=may_go_on) if held else None
 
-    def _pass_on(self) -> Stretch | None:
+    def _pass_on(self, *, whole_characters: bool = True) -> Stretch | None:
+        """The unfinished line as far as it has come; readers decode each piece by itself."""
         data, self._held, self._held_bytes = b"".join(self._held), [], 0
+        cut = _cut_character(data) if whole_characters else 0
+        if cut:
+            data, self._held, self._held_bytes = data[:-cut], [data[-cut:]], cut
         if self._within_line:
-            return Stretch(data, array("q"), continues=True)
+            return Stretch(data, array("q"), continues=True) if data else None
         time, start = self._stamp(data)
         if time is None and self._skip_head:
             return None
@@ -161,3 +168,13 @@ class LineParser:
         elif len(fraction or b"") == 9:
             self._second, self._second_time = line[:_SECOND_BYTES], base
         return base + int((fraction or b"").ljust(9, b"0")), match.end()
+
+
+def _cut_character(data: bytes) -> int:
+    """How many bytes at its end begin a character of UTF-8 that goes on behind them."""
+    for back in range(1, min(3, len(data)) + 1):
+        byte = data[-back]
+        if byte & 0xC0 != 0x80:  # no byte that continues a character
+            size = 2 if byte & 0xE0 == 0xC0 else 3 if byte & 0xF0 == 0xE0 else 4 if byte & 0xF8 == 0xF0 else 1
+            return back if size > back else 0
+    return 0

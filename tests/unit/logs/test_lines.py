@@ -87,3 +87,43 @@ def test_line_parser__long_line__passed_on_in_pieces():
 def test_line_offset__continued_stretch__counts_from_the_first_whole_line():
     assert line_offset(Stretch(b"rest\na\nb\n", array("q", [1, 2]), continues=True), 1) == 7
     assert line_offset(Stretch(b"a\nb\n", array("q", [1, 2])), 0) == 0
+
+
+CHARACTERS = "aä€😀".encode()  # of one to four bytes
+
+
+def decoded(pieces: list[bytes]) -> str:
+    """Each piece by itself, as readers decode them."""
+    return "".join(piece.decode("utf-8", "replace") for piece in pieces)
+
+
+@pytest.mark.parametrize("shift", range(len(CHARACTERS)))
+def test_line_parser__long_line_in_pieces__no_character_is_cut(shift):
+    line = (b"b" * shift + CHARACTERS * (PIECE_BYTES // 4))[: 2 * PIECE_BYTES]
+    line = line.decode("utf-8", "ignore").encode()
+    parser = LineParser()
+    chunk = 1000
+    data = stamp(BASE) + line + b"\n"
+    found = [parser.feed(data[start : start + chunk]) for start in range(0, len(data), chunk)]
+    pieces = [stretch.text for stretch in found if stretch]
+    assert len(pieces) > 1
+    assert b"".join(pieces) == line + b"\n"
+    assert decoded(pieces) == line.decode() + "\n"
+
+
+@pytest.mark.parametrize("cut", range(len(CHARACTERS)))
+def test_line_parser__stream_cut_within_a_character__its_bytes_are_left_for_the_next_stream(cut):
+    text = CHARACTERS[: cut + 1]
+    parser = LineParser()
+    assert parser.feed(stamp(BASE) + b"x" + text) is None
+    rest = parser.finish(may_go_on=True)
+    assert rest.text == b"x" + text.decode("utf-8", "ignore").encode()
+    parser = LineParser()
+    parser.feed(stamp(BASE) + b"x" + text)
+    assert parser.finish().text == b"x" + text
+
+
+def test_line_parser__no_utf8_at_the_cut__passed_on():
+    parser = LineParser()
+    parser.feed(stamp(BASE) + b"\x80\x80\x80\x80")
+    assert parser.finish(may_go_on=True).text == b"\x80\x80\x80\x80"

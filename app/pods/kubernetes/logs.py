@@ -13,9 +13,10 @@ from app.domain.pods import PodRef
 from app.pods.kubernetes.client import ApiClient
 from app.pods.kubernetes.errors import ApiError, ApiUnreachable, log_error
 
-#: What each line of a log with timestamps begins with, as far as it needs to be seen to know one.
-_STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+#: Where the first line of a log with timestamps begins, with as much of its stamp as needs to be seen to know it.
+_FIRST_LINE = re.compile(rb"(?:\A|\n)(?=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)")
 _STAMP_BYTES = 19
+_WITHIN_LINE = b"."  # stands for the part of a line that was looked at
 #: How much of the kubelet's excuse is kept, in bytes.
 _EXCUSE_BYTES = 1000
 #: A read that does not follow brings bytes all the time.
@@ -32,22 +33,27 @@ async def stream_log(
     if since is not None:
         params["sinceTime"] = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     path = f"/api/v1/namespaces/{ref.namespace}/pods/{ref.name}/log"
-    head: bytes | None = b""
+    head, excuse, is_log = b"", b"", False
     try:
         async with client.log(path, params, None if follow else _READ_SILENCE_SECONDS) as response:
             async for chunk in response.content.iter_any():
-                if head is None:
+                if is_log:
                     yield chunk
                     continue
                 head += chunk
-                if len(head) >= _STAMP_BYTES:
-                    if since is None and _STAMP.match(head) is None:
-                        break  # with `since`, a stream may begin with the rest of a line that had started before
-                    yield head
-                    head = None
+                excuse = (excuse + chunk)[:_EXCUSE_BYTES]
+                first = _FIRST_LINE.search(head)
+                if first is not None:
+                    is_log = True
+                    yield head[first.end() :]
+                elif len(head) >= _STAMP_BYTES:
+                    if since is None:
+                        break
+                    # With `since`, it may begin with the rest of a line that had started before: nobody needs that.
+                    head = head[end:] if (end := head.rfind(b"\n")) >= 0 else _WITHIN_LINE
     except (ApiError, ApiUnreachable) as exc:
         raise log_error(exc) from exc
     except (aiohttp.ClientError, OSError, TimeoutError) as exc:
         raise log_error(client.unreachable(exc)) from exc
-    if head:
-        raise LogUnavailable(head[:_EXCUSE_BYTES].decode(errors="replace").strip())
+    if excuse and not is_log:
+        raise LogUnavailable(excuse.decode(errors="replace").strip())

@@ -12,7 +12,7 @@ from app.domain.plan.attempt_state import AttemptState
 from app.domain.plan.decisions import Decisions
 from app.domain.plan.run_state import RunState, TaskState
 from app.domain.pods import MAIN, AttemptKey, PodRef
-from app.logs.collector import LogCollector
+from app.logs.collector import ContainerSigns, LogCollector
 
 
 class LogFollower:
@@ -23,19 +23,23 @@ class LogFollower:
     ) -> None:
         """`post` puts a message into the actor's inbox, `fail` ends the actor."""
         self._collector, self._epoch, self._post, self._fail = collector, epoch, post, fail
-        self._ended: dict[LogKey, asyncio.Event] = {}
-        self._abandoned: dict[LogKey, asyncio.Event] = {}
+        self._signs: dict[LogKey, ContainerSigns] = {}
         self._running: dict[LogKey, asyncio.Task[None]] = {}
 
     def follow(self, state: RunState, out: Decisions, group: asyncio.TaskGroup) -> None:
         """Do what a step decided about logs."""
         for task, attempt, container in out.collects:
             self._begin(_log_key(state, task, attempt, container), attempt, group)
-        for logs, events in ((out.ended_logs, self._ended), (out.abandoned_logs, self._abandoned)):
-            for task, attempt, container in logs:
-                event = events.get(_log_key(state, task, attempt, container))
-                if event is not None:  # None: it was sealed meanwhile
-                    event.set()
+        for task, attempt, container in out.ended_logs:
+            signs = self._signs.get(_log_key(state, task, attempt, container))
+            if signs is not None:  # None: it was sealed meanwhile
+                signs.pod_leaves = attempt.pod_leaves
+                signs.is_orphan = container in attempt.orphaned_logs
+                signs.ended.set()
+        for task, attempt, container in out.abandoned_logs:
+            signs = self._signs.get(_log_key(state, task, attempt, container))
+            if signs is not None:
+                signs.abandoned.set()
 
     def cancel(self) -> None:
         """Stop following; what was not stored yet is collected by whoever goes on with the run."""
@@ -44,21 +48,25 @@ class LogFollower:
 
     def _begin(self, key: LogKey, attempt: AttemptState, group: asyncio.TaskGroup) -> None:
         ref = PodRef(attempt.namespace, attempt.pod, attempt.uid or "")
-        self._ended[key], self._abandoned[key] = asyncio.Event(), asyncio.Event()
-        if key.container == MAIN and attempt.main_ended:
-            self._ended[key].set()
+        is_main = key.container == MAIN
+        self._signs[key] = ContainerSigns(
+            # Only main is known to run once: a sidecar is started again, and main's start is that of the attempt.
+            started_at=attempt.started_at if is_main else None, restarts=not is_main,
+        )  # fmt: skip
+        if is_main and attempt.main_ended:
+            self._signs[key].ended.set()
         self._running[key] = group.create_task(self._collect(key, ref), name=f"log {ref.name}/{key.container}")
 
     async def _collect(self, key: LogKey, ref: PodRef) -> None:
         """Collect a container's log to its end, however that comes, and say so."""
         attempt = AttemptKey(key.run_id, key.task, key.attempt)
         try:
-            await self._collector.collect(key, self._epoch, ref, self._ended[key], abandoned=self._abandoned[key])
+            await self._collector.collect(key, self._epoch, ref, self._signs[key])
             self._post(lambda state, out: plan.log_sealed(state, attempt, key.container, out))
         except Exception as error:  # noqa: BLE001 - it fails the actor, which is told from here
             self._fail(error)
         finally:
-            del self._running[key], self._ended[key], self._abandoned[key]
+            del self._running[key], self._signs[key]
 
 
 def _log_key(state: RunState, task: TaskState, attempt: AttemptState, container: str) -> LogKey:

@@ -15,19 +15,21 @@ import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeAlias, cast
 
 import structlog
 
 from app.domain.errors import LogUnavailable, OwnershipLost
-from app.domain.logs import LogGap, LogKey, LogSummary, StoredBlock
+from app.domain.logs import LogGap, LogKey, LogSummary
 from app.domain.pods import PodRef
+from app.logs.continuity import FLOWING_SECONDS, Continuity, End
 from app.logs.errors import LogStoreUnavailable
 from app.logs.lines import LineParser, Stretch, line_offset
 from app.logs.port import LogSource, LogWriter
-from app.logs.resume import FLOWING_SECONDS, LAST_LINES, LOST_FILE_NANOS, MAX_BACK_SECONDS, SECOND, Lag, Skipper, StoredEnd
+from app.logs.restore import restore_end
+from app.logs.resume import MAX_BACK_SECONDS, SECOND, Skipper, StoredEnd
 from app.logs.store import LogStore
 from app.logs.tail import LogTail
 
@@ -37,8 +39,11 @@ RETRY_SECONDS = (0.2, 5.0)  #: first and longest pause when the log can't be rea
 #: Once the container has ended, its follow is cut when it was silent for so long: of a short log, of a long one.
 SILENT_SECONDS, SILENT_LONG_SECONDS = 0.1, 2.0
 _LONG_BYTES = 1024 * 1024
-#: A follow that is silent for longer is opened again: its other end may be gone without a word.
-QUIET_SECONDS = 300.0
+#: Of a pod that is gone, whose container nobody saw end: it may speak until the kubelet has killed it. For so long at most.
+SILENT_ORPHAN_SECONDS, ORPHAN_SECONDS = 5.0, 60.0
+#: A follow that is silent for longer is opened again: its other end may be gone without a word. Of a log that is mostly silent,
+#: several times as long as it mostly is; the longest.
+QUIET_SECONDS, QUIET_TIMES, QUIET_MOST_SECONDS = 30.0, 4.0, 300.0
 #: The container is over and its log can't be read for so long: it is sealed as it is, with a gap.
 GIVE_UP_SECONDS = 600.0
 READ_SECONDS = 60.0  #: a read without follow that brings nothing for so long has failed
@@ -46,12 +51,24 @@ READ_SECONDS = 60.0  #: a read without follow that brings nothing for so long ha
 CONFIRM_READS = 3
 _WATCH_SECONDS = 5.0
 _ATTEMPTS = 12  # of a collection that fails without bringing anything: about 40 s
-_LAST_SECONDS_NANOS = (MAX_BACK_SECONDS + 4) * SECOND
 
 #: Sources are generators: closing one ends its request.
 _Chunks: TypeAlias = AsyncGenerator[bytes, None]
 
 _logger = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class ContainerSigns:
+    """What is known of a container. The caller changes it as it learns more, the flags before the events."""
+
+    ended: asyncio.Event = field(default_factory=asyncio.Event)  #: it has terminated, or its pod is gone
+    #: Its log will never be readable any more (the node is lost): what there is is sealed, with a gap.
+    abandoned: asyncio.Event = field(default_factory=asyncio.Event)
+    pod_leaves: bool = False  #: the pod is being deleted, or is gone: what a follow does not bring can soon not be read either
+    is_orphan: bool = False  #: the pod is gone, and nobody saw the container end: it may speak on for a while
+    started_at: datetime | None = None  #: by the node's clock, to the second
+    restarts: bool = False  #: it may be started again in the same pod: a sidecar
 
 
 class LogCollector:
@@ -62,27 +79,21 @@ class LogCollector:
     ) -> None:
         self._source, self._writer, self._store, self._clock = source, writer, store, clock
 
-    async def collect(
-        self, key: LogKey, epoch: int, ref: PodRef, ended: asyncio.Event, *, abandoned: asyncio.Event | None = None
-    ) -> LogSummary:
+    async def collect(self, key: LogKey, epoch: int, ref: PodRef, signs: ContainerSigns) -> LogSummary:
         """Collect one container's log until it is sealed; safe to call again after a restart.
 
         Args:
             key: which log.
             epoch: the run's, under which everything is written.
             ref: the pod.
-            ended: set by the caller when the container has terminated or the pod is gone.
-            abandoned: set by the caller when the log will never be readable any more (the node is lost): what there is is
-                sealed, with a gap.
+            signs: what is known of the container, as the caller learns it.
 
         Cancelling it loses nothing that was committed; what was not is collected by the next call. Raises OwnershipLost, and
         what the index raises when it fails again and again.
         """
         failures, stored = 0, -1
         while True:
-            collection = _Collection(
-                self._source, self._writer, self._store, self._clock, (ended, abandoned or asyncio.Event())
-            )
+            collection = _Collection(self._source, self._writer, self._store, self._clock, signs)
             try:
                 return await collection.run(key, epoch, ref)
             except OwnershipLost:
@@ -105,8 +116,13 @@ class _Opened:
 
     new_bytes: int = 0
     came_back: bool = False  #: the last line stored before came again
-    clean: bool = False  #: it ended by itself, or was cut while it was silent
+    how: End = End.BROKEN  #: how it ended
     gone: bool = False  #: there is nothing to read any more
+
+    @property
+    def clean(self) -> bool:
+        """It ended by itself, or was cut while it was silent."""
+        return self.how is not End.BROKEN
 
 
 class _Collection:
@@ -118,14 +134,13 @@ class _Collection:
         writer: LogWriter,
         store: LogStore,
         clock: Callable[[], int],
-        events: tuple[asyncio.Event, asyncio.Event],
+        signs: ContainerSigns,
     ) -> None:
         self._source, self._writer, self._store, self._clock = source, writer, store, clock
-        self._ended, self._abandoned = events
+        self._signs, self._ended, self._abandoned = signs, signs.ended, signs.abandoned
         self._end = StoredEnd()
-        self._lag = Lag()
-        self._at_end = False  # the last stream had brought all that its file held
         self._waiting_since: float | None = None
+        self._mostly_silent = 0.0  # seconds: the longest of the last waits
         self.stored_bytes = 0
 
     async def run(self, key: LogKey, epoch: int, ref: PodRef) -> LogSummary:
@@ -134,6 +149,10 @@ class _Collection:
         if summary.sealed:
             return summary
         self._ref, self._container, self.stored_bytes = ref, key.container, summary.bytes
+        started_at = None if summary.bytes or self._signs.started_at is None else self._signs.started_at.timestamp()
+        self._continuity = Continuity(
+            started_at=None if started_at is None else int(started_at) * SECOND, restarts=self._signs.restarts
+        )
         stored = await restore_end(self._end, summary, self._writer, self._store)
         self._tail = LogTail(
             self._writer,
@@ -155,10 +174,8 @@ class _Collection:
 
     async def _read_to_end(self) -> None:
         failures, unconfirmed, failing_since = 0, 0, asyncio.get_running_loop().time()
-        was_at_end = False
         while not self._abandoned.is_set():
             had_ended = self._ended.is_set()
-            was_at_end = self._at_end if not unconfirmed else was_at_end
             opened = await self._open(follow=not had_ended, failures=failures)
             if opened.gone:
                 break
@@ -169,13 +186,16 @@ class _Collection:
                     if opened.came_back or self._end.empty:
                         return
                     if unconfirmed >= CONFIRM_READS:
-                        if not was_at_end:
+                        if not self._continuity.is_complete:
                             await self._add_gap(None, "the last line stored did not come again: its file was rotated away")
                         return
                     await self._pause(RETRY_SECONDS[0])
                     continue
                 failures, unconfirmed, failing_since = 0, 0, now
-                await self._pause(0 if self._ended.is_set() else REOPEN_SECONDS)
+                if opened.how is End.CLOSED:
+                    await self._pause(0 if self._ended.is_set() else REOPEN_SECONDS)
+                    if not self._ended.is_set():
+                        self._continuity.went_on()
                 continue
             if opened.new_bytes or not had_ended:
                 failing_since = now
@@ -183,7 +203,7 @@ class _Collection:
                 break
             failures = 1 if opened.new_bytes else failures + 1
             await self._pause(_back_off(failures))
-        if not self._at_end:
+        if not self._continuity.is_complete:
             await self._add_gap(None, "the log could not be read to its end: the pod or its node was gone")
 
     async def _pause(self, seconds: float) -> None:
@@ -209,7 +229,7 @@ class _Collection:
         open_log = self._source.follow_log if follow else self._source.read_log
         parser = LineParser(self._end.last_time, resumed=since is not None)
         skipper = self._end.skipper(back)
-        self._lag.opened(self._clock())
+        self._continuity.opened(self._clock())
         async with asyncio.TaskGroup() as group:
             cut = asyncio.timeout(None)
             try:
@@ -219,31 +239,41 @@ class _Collection:
                         await self._store_all(chunks, parser, skipper, follow)
                     finally:
                         watcher.cancel()
-                opened.clean = True
+                opened.how = End.CLOSED
             except TimeoutError:
                 if not cut.expired():
                     raise
-                opened.clean = follow and not self._abandoned.is_set()
+                opened.how = self._how_cut(follow)
             except LogUnavailable as exc:
                 opened.gone = exc.gone
         # Cut in the middle of storing a chunk: what the parser holds lies behind bytes that were not stored.
-        rest = parser.finish() if self._waiting_since is not None else None
+        rest = parser.finish(may_go_on=opened.how in (End.QUIET, End.BROKEN)) if self._waiting_since is not None else None
         if rest:
             await self._add(rest, skipper, 0.0, follow)
         opened.new_bytes, opened.came_back = self._tail.end_byte - before, skipper.came_back
         if not opened.new_bytes and skipper.some_came_back and not skipper.came_back:
-            opened.clean = False  # it was cut off before the last line stored, however cleanly
+            opened.how = End.BROKEN  # it was cut off before the last line stored, however cleanly
         if not opened.gone:
             now = asyncio.get_running_loop().time()
             idle = 0.0 if self._waiting_since is None else now - self._waiting_since
-            self._at_end = opened.clean and (not follow or not self._lag.is_behind or idle >= FLOWING_SECONDS)
+            seen = opened.came_back or bool(opened.new_bytes) or self._end.empty
+            self._continuity.ended(opened.how, self._clock(), idle, follow=follow, seen=seen)
+            if opened.how is End.QUIET and not opened.new_bytes:
+                self._mostly_silent = max(self._mostly_silent, idle / 2)  # the next one may be silent for twice as long
         return opened
+
+    def _how_cut(self, follow: bool) -> End:
+        """What it means that the stream was cut by `_cut_when_silent`."""
+        if not follow or self._abandoned.is_set() or self._signs.is_orphan:
+            return End.BROKEN
+        return End.SILENT if self._ended.is_set() else End.QUIET
 
     async def _store_all(self, chunks: AsyncIterator[bytes], parser: LineParser, skipper: Skipper, follow: bool) -> None:
         loop = asyncio.get_running_loop()
         self._waiting_since = began = loop.time()
         async for chunk in chunks:
             self._waiting_since, waited = None, loop.time() - began
+            self._mostly_silent = max(waited, 0.9 * self._mostly_silent)
             stretch = parser.feed(chunk)
             if stretch:
                 await self._add(stretch, skipper, waited, follow)
@@ -255,18 +285,26 @@ class _Collection:
         new = skipper.feed(stretch)
         if new is None:
             return
-        if is_first and skipper.first_new is not None and not skipper.came_back:
-            whole_file = skipper.first_new - self._end.last_time >= LOST_FILE_NANOS
-            if whole_file or not self._at_end:
-                await self._add_gap(skipper.first_new, "the last line stored did not come again: its file was rotated away")
-        if follow and new.times:
-            jump = self._lag.observe(new.times, self._clock(), waited)
-            if jump:
-                offset = line_offset(new, new.times.index(jump[1]))
-                reason = "the follower was behind, and the kubelet may have left out a whole file"
-                await self._add_gap(jump[1], reason, last=jump[0], offset=offset)
+        first_new = skipper.first_new if is_first and not skipper.came_back else None
+        if first_new is not None and self._continuity.may_miss(self._end.last_time, first_new, waited):
+            await self._add_gap(first_new, "the last line stored did not come again: its file was rotated away")
+        if new.times:
+            await self._find_lost_files(new, waited, follow)
         self._end.add(new.text, new.times, continues=new.continues)
         await self._tail.add(new)
+
+    async def _find_lost_files(self, new: Stretch, waited: float, follow: bool) -> None:
+        """Record where whole files may have been left out, for which only the times of lines speak."""
+        size, now = len(new.text), self._clock()
+        jump = self._continuity.find_jump(new.times, size, now, waited) if follow else None
+        if jump:
+            offset = line_offset(new, new.times.index(jump[1]))
+            reason = "the follower was behind, and the kubelet may have left out a whole file"
+            await self._add_gap(jump[1], reason, last=jump[0], offset=offset)
+        first = self._continuity.find_lost_beginning(new.times, size, now, waited)
+        if first is not None:
+            reason = "the log was first opened when its beginning may have been rotated away"
+            await self._tail.add_gap(LogGap(at_byte=0, from_at=None, to_at=_at(first), reason=reason))
 
     async def _add_gap(self, to_time: int | None, reason: str, *, last: int | None = None, offset: int = 0) -> None:
         from_time = last or (None if self._end.empty else self._end.last_time)
@@ -278,53 +316,27 @@ class _Collection:
         loop = asyncio.get_running_loop()
         ended_at: float | None = None
         while True:
-            limit = READ_SECONDS if not follow else QUIET_SECONDS
             silent = 0.0 if self._waiting_since is None else loop.time() - self._waiting_since
             if follow and self._ended.is_set():
-                limit = SILENT_SECONDS if self._tail.end_byte < _LONG_BYTES else SILENT_LONG_SECONDS
                 ended_at = ended_at or loop.time()
                 silent = min(silent, loop.time() - ended_at)  # its last words may be on their way, however silent it was
+                if self._signs.is_orphan and loop.time() - ended_at >= ORPHAN_SECONDS:
+                    silent = ORPHAN_SECONDS
+            limit = self._silence_limit() if follow else READ_SECONDS
             if silent >= limit or self._abandoned.is_set():
                 cut.reschedule(loop.time())
                 return
             await self._pause(min(max(limit - silent, 0.01), _WATCH_SECONDS))
 
-
-async def restore_end(end: StoredEnd, summary: LogSummary, writer: LogWriter, store: LogStore) -> list[StoredBlock]:
-    """Learn from the last stored blocks how far a log has come; returns them, newest first."""
-    stored: list[StoredBlock] = []
-    needed = 0
-    for limit in (256, 4096) if summary.bytes else ():
-        stored = await writer.list_last_blocks(summary.log_id, limit)
-        needed = _count_back(stored)
-        if needed < len(stored) or len(stored) < limit:
-            break
-    for number in reversed(range(needed)):
-        row = stored[number]
-        if number and not row.lines:  # in the middle of a very long line
-            end.add_unfinished(row.end_byte - row.first_byte)
-            continue
-        block = row.block or await store.get_block(row.object_name or "")
-        end.add(block.text, block.times, continues=block.continues)
-    if needed:
-        end.last_time = stored[0].last_time
-    return stored
-
-
-def _count_back(stored: list[StoredBlock]) -> int:
-    """How many blocks hold every line that may come again (see `StoredEnd.since`), and the beginning of the last line.
-
-    A log is opened again from seconds before the first of its last lines, which span long where it says little.
-    """
-    lines = 0
-    first_time: int | None = None  # no later than that of the first of the last lines
-    for number, row in enumerate(stored, start=1):
-        if first_time is None and lines >= LAST_LINES:
-            first_time = row.last_time
-        if first_time is not None and row.last_time < first_time - _LAST_SECONDS_NANOS:
-            return number
-        lines += row.lines
-    return len(stored)
+    def _silence_limit(self) -> float:
+        """For how many seconds a follow may be silent."""
+        if not self._ended.is_set():
+            return min(max(QUIET_SECONDS, QUIET_TIMES * self._mostly_silent), QUIET_MOST_SECONDS)
+        if self._signs.is_orphan:
+            return SILENT_ORPHAN_SECONDS
+        if self._signs.pod_leaves:
+            return FLOWING_SECONDS
+        return SILENT_SECONDS if self._tail.end_byte < _LONG_BYTES else SILENT_LONG_SECONDS
 
 
 def _at(time_ns: int | None) -> datetime | None:

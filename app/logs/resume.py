@@ -1,20 +1,10 @@
-"""Where a log's stream is opened again, what of it is stored already, and whether lines may be missing. Pure.
+"""Where a log's stream is opened again, and what of it is stored already. Pure.
 
 A stream ends for many reasons, and each time the log is opened again "from a time". The kubelet cuts that time to whole
 seconds, and serves the lines of that second and after in the order of its file, where the stamps of stdout and stderr go
 back by some milliseconds now and then. So it is opened from one second before the smallest of the last stamps stored, and what
 comes again is skipped by how many lines of each stamp are stored already, in whatever order they come. Of an unfinished
 line, as many bytes are skipped as are stored.
-
-When may lines be missing? The kubelet serves a follow from one file after the other, but a stream that is opened begins with
-the newest. Two things lose lines:
-
-- The stream is opened again and the last line stored does not come: its file was rotated away. If the follow had read that
-  file to its end (it ended cleanly, or was silent, while it was not behind), only a whole file in between can be missing; the
-  kubelet looks for files to rotate every 10 s, so such a file spans as long. Stamps that are closer: nothing is missing.
-- Within one follow that is two rotations behind, the kubelet goes on with the newest file and says nothing. It shows as stamps
-  that jump by the time between two rotations while the follower was behind, and while data was flowing: who waits for
-  data is not behind. The file that is left out was begun after the stream was opened: a jump before that time is none.
 """
 
 from __future__ import annotations
@@ -23,21 +13,10 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 
 from app.logs.lines import Stretch
 
 SECOND = 1_000_000_000
-#: A file that is lost as a whole spans at least the kubelet's 10 s between two looks; less, as its clock is not ours.
-LOST_FILE_NANOS = 8 * SECOND
-#: A follower is behind when the last line is older than this on arrival, beyond what the clocks differ.
-BEHIND_NANOS = 2 * SECOND
-#: The same for a jump within a stream: as far behind as two rotations, less a margin.
-FAR_BEHIND_NANOS = 5 * SECOND
-#: Waiting so long for data means that there was none: the follower was not behind.
-FLOWING_SECONDS = 2.0
-#: Clocks that differ by more are not believed: an old log that is read late would look like a clock that is late.
-_MAX_SKEW_NANOS = 10 * SECOND
 #: The first of so many last lines is where a stream is opened again, and seconds before: stamps are not quite in order.
 LAST_LINES = 16
 MAX_BACK_SECONDS = 3
@@ -185,46 +164,3 @@ def _split(stretch: Stretch) -> Iterable[tuple[bytes, int | None]]:
         ends.append(lines[-1])
     times: list[int | None] = list(stretch.times)
     return zip(ends, [None, *times] if stretch.continues else times, strict=True)
-
-
-class Lag:
-    """How far a follower is behind, and where a follow may have lost whole files. One for a collection."""
-
-    def __init__(self) -> None:
-        self._skew = _MAX_SKEW_NANOS  # how much our clock is ahead, at most: the least that a line was old on arrival
-        self._opened_at = 0
-        self._last_time = 0  # in this stream; 0: none yet
-        self._last_lag = 0
-
-    def opened(self, now: int) -> None:
-        """A stream is opened at this time of our clock."""
-        self._opened_at, self._last_time, self._last_lag = now, 0, 0
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether the stream's last line was old when it came."""
-        return self._last_lag > BEHIND_NANOS
-
-    def observe(self, times: array[int], now: int, waited_seconds: float) -> tuple[int, int] | None:
-        """Count lines that came at `now`, after waiting so long for them.
-
-        Returns the times of the lines around a jump where whole files may be missing, None where there is none.
-        """
-        jump = None
-        if times[-1] >= self._opened_at - self._skew + LOST_FILE_NANOS:
-            jump = self._find_jump(times, now, waited_seconds)
-        self._last_time = times[-1]
-        self._skew = min(self._skew, now - times[-1])
-        self._last_lag = now - times[-1] - self._skew
-        return jump
-
-    def _find_jump(self, times: array[int], now: int, waited_seconds: float) -> tuple[int, int] | None:
-        last, lag = self._last_time, self._last_lag
-        if last and times[0] - last >= LOST_FILE_NANOS and lag >= FAR_BEHIND_NANOS and waited_seconds < FLOWING_SECONDS:
-            return last, times[0]
-        if times[-1] - times[0] < LOST_FILE_NANOS or now - times[0] - self._skew < FAR_BEHIND_NANOS:
-            return None
-        for before, after in pairwise(times):
-            if after - before >= LOST_FILE_NANOS:
-                return before, after
-        return None

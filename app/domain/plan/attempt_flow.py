@@ -159,6 +159,7 @@ def end_log(task: TaskState, attempt: AttemptState, container: str, out: Decisio
 def collect_logs(task: TaskState, attempt: AttemptState, pod: PodObservation, out: Decisions) -> None:
     """Follow each container's log from its first byte, once there is one. Called before `end_main`, so that none is missed."""
     attempt.others_run = False
+    attempt.pod_leaves = not pod.exists or pod.deletion_at is not None
     for container in pod.containers:
         if container.name != MAIN and container.phase is not ContainerPhase.TERMINATED and pod.exists:
             attempt.others_run = attempt.others_run or container.phase is ContainerPhase.RUNNING
@@ -167,6 +168,8 @@ def collect_logs(task: TaskState, attempt: AttemptState, pod: PodObservation, ou
             attempt.collecting.add(container.name)
             out.collects.append((task, attempt, container.name))
     if not pod.exists:
+        unseen = {container.name for container in pod.containers if container.phase is not ContainerPhase.TERMINATED}
+        attempt.orphaned_logs = attempt.collecting & unseen
         collect_rest(task, attempt, out)
 
 

@@ -34,6 +34,8 @@ class AttemptState:
     main_ended: bool = False  #: main has ended, or never will start
     collecting: set[str] = field(default_factory=set)  #: containers whose log a collector follows
     ended_logs: set[str] = field(default_factory=set)  #: of those: nothing more comes
+    orphaned_logs: set[str] = field(default_factory=set)  #: of those: the pod is gone, and nobody saw the container end
+    pod_leaves: bool = False  #: the pod is being deleted, or is gone
     others_run: bool = False  #: containers beside main run, or may yet: sidecars, which end with the pod
     delete_requested: bool = False
     gone_by: datetime | None = None  #: under deletion: when it should have gone

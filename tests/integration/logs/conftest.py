@@ -12,7 +12,7 @@ import pytest
 
 from app.domain.logs import LogKey, LogSummary
 from app.domain.pods import PodRef
-from app.logs.collector import LogCollector
+from app.logs.collector import ContainerSigns, LogCollector
 from app.logs.frames import Follow, Gap, Lines, LogLine, LogQuery
 from app.logs.reader import LogReader
 from app.logs.store import LogStore
@@ -42,12 +42,14 @@ class Logs:
     async def collect(
         self, kubelet: FakeKubelet, ended: asyncio.Event | None = None, key: LogKey = KEY, epoch: int = 1, **options
     ) -> LogSummary:
+        """Collect what the kubelet has; `options` are further signs."""
         if ended is None:
             ended = asyncio.Event()
             ended.set()
             kubelet.over = True
+        signs = ContainerSigns(ended=ended, **options)
         async with asyncio.timeout(20):
-            return await LogCollector(kubelet, self.rows, self.store).collect(key, epoch, REF, ended, **options)
+            return await LogCollector(kubelet, self.rows, self.store).collect(key, epoch, REF, signs)
 
     async def until_stored(self, size: int) -> None:
         """Wait until so many bytes of the log are stored."""

@@ -21,11 +21,14 @@ def stamp(time_ns: int) -> bytes:
 class FakeKubelet:
     """One container's log. `opened` counts streams; `cuts` says after how many bytes each of the next ones ends, and how."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
+        """`clock` gives the nanoseconds since 1970."""
+        self.clock = clock
         self.printed = b""
         self.files: list[list[tuple[int, bytearray]]] = [[]]
         self.over = False
         self.hangs = False  #: a follow of the container that is over never ends
+        self.mute = 0  #: follows up to this number bring nothing any more, and never end
         self.gone = False
         self.cuts: list[tuple[int, bool]] = []
         self.opened: list[str] = []
@@ -40,7 +43,7 @@ class FakeKubelet:
             if file and not file[-1][1].endswith(b"\n"):
                 file[-1][1].extend(line)
             else:
-                now = time.time_ns() if time_ns is None else time_ns
+                now = self.clock() if time_ns is None else time_ns
                 file.append((max(now, file[-1][0] + 1 if file else 0), bytearray(line)))
         self.wake()
 
@@ -64,13 +67,16 @@ class FakeKubelet:
         return self._stream(since, follow=False)
 
     async def _stream(self, since: datetime | None, *, follow: bool) -> AsyncIterator[bytes]:
-        self.on_open(len(self.opened))
+        number = len(self.opened)
+        self.on_open(number)
         if self.gone:
             raise LogUnavailable("pods not found", gone=True)
         left, fails = self.cuts.pop(0) if self.cuts else (1 << 60, False)
         file_number, line, sent = len(self.files) - 1, 0, 0
         from_ns = 0 if since is None else int(since.timestamp()) * SECOND
         while True:
+            if follow and number <= self.mute:
+                await asyncio.Event().wait()
             self._grown.clear()
             out = bytearray()
             file = self.files[file_number]

@@ -180,14 +180,14 @@ async def test_collect__rotated_while_followed_live__no_gap(logs):
 
 
 async def test_collect__ended_with_a_rotated_file__rest_is_read_without_gap(logs):
-    kubelet, ended = FakeKubelet(), asyncio.Event()
-    kubelet.write(b"a\n")
-    kubelet.cuts = [(33, False)]  # the follow ends with the first file
+    kubelet, ended, printed_at = FakeKubelet(), asyncio.Event(), time.time_ns()
+    kubelet.write(b"a\n", printed_at)
+    kubelet.cuts = [(33, False)]  # the follow ends with the first file, as the container is over
 
     def rotate(count: int) -> None:
         if count == 2:
             kubelet.rotate()
-            kubelet.write(b"b\n")
+            kubelet.write(b"b\n", printed_at + 1)
             kubelet.end()
             ended.set()
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.logs.lines import LineParser, Stretch
-from app.logs.resume import SECOND, Lag, StoredEnd
+from app.logs.resume import SECOND, StoredEnd
 from tests.unit.logs.test_lines import BASE, stamp
 
 MS = 1_000_000
@@ -111,45 +111,3 @@ def test_stored_end__a_long_log__remembers_its_end_only():
     assert end.since() == BASE // SECOND + 198
     assert len(end._times) < 20_000
     assert sum(skipper.counts.values()) == 2000
-
-
-def test_lag__jump_of_a_whole_file_while_behind__found():
-    lag = Lag()
-    lag.opened(BASE)
-    lag.observe(array("q", [BASE]), BASE, 0.0)
-    assert not lag.is_behind
-    assert lag.observe(array("q", [BASE + SECOND]), BASE + 20 * SECOND, 0.0) is None
-    assert lag.is_behind
-    assert lag.observe(array("q", [BASE + 15 * SECOND]), BASE + 20 * SECOND, 0.0) == (BASE + SECOND, BASE + 15 * SECOND)
-
-
-def test_lag__jump_inside_a_chunk_while_behind__found():
-    lag = Lag()
-    lag.opened(BASE)
-    lag.observe(array("q", [BASE]), BASE, 0.0)
-    times = array("q", [BASE + SECOND, BASE + 12 * SECOND])
-    assert lag.observe(times, BASE + 20 * SECOND, 0.0) == (BASE + SECOND, BASE + 12 * SECOND)
-
-
-def test_lag__silent_container__no_jump():
-    lag = Lag()
-    lag.opened(BASE)
-    lag.observe(array("q", [BASE]), BASE, 0.0)
-    assert lag.observe(array("q", [BASE + 3600 * SECOND]), BASE + 3600 * SECOND, 3600.0) is None
-    assert not lag.is_behind
-
-
-def test_lag__old_log_read_late__no_jump():
-    lag = Lag()
-    now = BASE + 7200 * SECOND
-    lag.opened(now)
-    assert lag.observe(array("q", [BASE, BASE + 1800 * SECOND, BASE + 3600 * SECOND]), now, 0.0) is None
-    assert lag.observe(array("q", [now + 60 * SECOND]), now + 60 * SECOND, 60.0) is None
-
-
-def test_lag__clocks_that_differ__not_behind():
-    lag = Lag()
-    lag.opened(BASE)
-    lag.observe(array("q", [BASE - 5 * SECOND]), BASE, 0.0)
-    lag.observe(array("q", [BASE - 4 * SECOND]), BASE + SECOND, 1.0)
-    assert not lag.is_behind

@@ -57,3 +57,25 @@ def test_logs__sidecar_on_a_node_that_does_not_answer__given_up_in_the_end() -> 
     out = run.pass_time(91)
     assert [name for _, _, name in out.abandoned_logs] == ["db"]
     assert run["a"].phase is Phase.SUCCEEDED
+
+
+def test_logs__pod_deleted_by_somebody_or_gone__its_containers_may_speak_on_unseen() -> None:
+    run = Run({"name": "a"})
+    running = container("main", ContainerPhase.RUNNING)
+    run.do(plan.pod_observed, pod_of(run, running))
+    attempt = run["a"].attempts[0]
+    assert (attempt.pod_leaves, attempt.orphaned_logs) == (False, set())
+    run.do(plan.pod_observed, pod_of(run, running, deletion_at=START))
+    assert (attempt.pod_leaves, attempt.orphaned_logs) == (True, set())
+    out = run.do(plan.pod_observed, pod_of(run, running, exists=False))
+    assert (attempt.pod_leaves, attempt.orphaned_logs) == (True, {"main"})
+    assert [name for _, _, name in out.ended_logs] == ["main"]
+
+
+def test_logs__pod_gone_after_its_container_was_seen_to_end__nobody_speaks_on() -> None:
+    run = Run({"name": "a"})
+    run.do(plan.pod_observed, pod_of(run, container("main", ContainerPhase.RUNNING)))
+    ended = container("main", ContainerPhase.TERMINATED)
+    out = run.do(plan.pod_observed, pod_of(run, ended, exists=False, deletion_at=START))
+    assert run["a"].attempts[0].orphaned_logs == set()
+    assert [name for _, _, name in out.ended_logs] == ["main"]

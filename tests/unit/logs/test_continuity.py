@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from array import array
+
+import pytest
+
+from app.logs.continuity import HELD_UP_BYTES, ROTATED_BYTES, Beginning, Continuity, End, Lag
+from app.logs.resume import SECOND
+from tests.unit.logs.test_lines import BASE
+
+MS = 1_000_000
+MUCH = HELD_UP_BYTES
+
+
+def seconds(*times: float) -> array[int]:
+    return array("q", [BASE + int(time * SECOND) for time in times])
+
+
+def lag_of(opened_at: float = 0) -> Lag:
+    """A follower whose clock is the node's."""
+    lag = Lag()
+    lag.opened(BASE + int(opened_at * SECOND))
+    return lag
+
+
+def observe(lag: Lag, times: array[int], at: float, waited: float = 0.0, size: int = MUCH) -> tuple[int, int] | None:
+    return lag.observe(times, size, BASE + int(at * SECOND), waited)
+
+
+def test_lag__jump_of_a_whole_file_while_behind__found() -> None:
+    lag = lag_of()
+    observe(lag, seconds(0), 0)
+    assert not lag.is_behind
+    assert observe(lag, seconds(1), 20) is None
+    assert lag.is_behind
+    assert observe(lag, seconds(15), 20) == (BASE + SECOND, BASE + 15 * SECOND)
+
+
+def test_lag__jump_inside_a_chunk_while_behind__found() -> None:
+    lag = lag_of()
+    observe(lag, seconds(0), 0)
+    assert observe(lag, seconds(1, 12), 20) == (BASE + SECOND, BASE + 12 * SECOND)
+
+
+def test_lag__jump_after_a_start_that_was_behind__found_though_the_clocks_are_not_known() -> None:
+    lag = lag_of(9)
+    observe(lag, seconds(0), 9)
+    assert observe(lag, seconds(4), 13.5) is None
+    assert observe(lag, seconds(17), 18) == (BASE + 4 * SECOND, BASE + 17 * SECOND)
+
+
+def test_lag__silent_container__no_jump() -> None:
+    lag = lag_of()
+    observe(lag, seconds(0), 0)
+    assert observe(lag, seconds(3600), 3600, 3600.0) is None
+    assert not lag.is_behind
+
+
+def test_lag__reader_that_stood_still_while_little_was_said__no_jump() -> None:
+    lag = lag_of()
+    observe(lag, seconds(0), 0, size=100)
+    assert [observe(lag, seconds(time), 60, size=100) for time in (10, 20, 30)] == [None] * 3
+
+
+def test_lag__old_log_read_late__no_jump() -> None:
+    lag = lag_of(7200)
+    assert observe(lag, seconds(0, 1800, 3600), 7200) is None
+    assert observe(lag, seconds(7260), 7260, 60.0) is None
+
+
+def test_lag__clocks_that_differ__not_behind() -> None:
+    lag = lag_of()
+    observe(lag, seconds(-5), 0)
+    observe(lag, seconds(-4), 1, 1.0)
+    assert not lag.is_behind
+
+
+def followed(how: End, *, last: float = 0.0, ended: float, idle: float = 0.0, restarts: bool = False) -> Continuity:
+    """A follow that brought a line as it was printed, and ended."""
+    known = Continuity(started_at=None, restarts=restarts)
+    known.opened(BASE)
+    known.find_jump(seconds(last), 100, BASE + int(last * SECOND) + 3 * MS, 1.0)
+    known.ended(how, BASE + int(ended * SECOND), idle, follow=True, seen=True)
+    return known
+
+
+@pytest.mark.parametrize(
+    ("how", "ended", "idle", "first", "waited", "may_miss"),
+    [
+        (End.CLOSED, 1.0, 0.9, 0.2, 0.0, False),  # the kubelet closes when the container is over
+        (End.CLOSED, 1.0, 0.9, 1.2, 0.0, True),  # it spoke on: an API server closed
+        (End.CLOSED, 20.0, 20.0, 9.0, 0.0, True),  # a whole file may lie in between
+        (End.BROKEN, 1.0, 0.9, 0.2, 0.0, True),
+        (End.SILENT, 2.5, 2.5, 0.2, 0.0, False),
+        (End.SILENT, 0.3, 0.1, 0.2, 0.0, True),
+        (End.QUIET, 30.0, 30.0, 90.0, 60.0, False),  # still silent, in a new file
+        (End.QUIET, 30.0, 30.0, 29.0, 0.1, True),  # it was not silent: the follow was dead
+    ],
+)
+def test_continuity__last_line_does_not_come_again__lines_may_be_missing(
+    how: End, ended: float, idle: float, first: float, waited: float, *, may_miss: bool
+) -> None:
+    known = followed(how, ended=ended, idle=idle)
+    known.opened(BASE + int(ended * SECOND))
+    assert known.may_miss(BASE, BASE + int(first * SECOND), waited) is may_miss
+
+
+def test_continuity__sidecar_that_was_started_again__its_new_file_is_no_sign() -> None:
+    assert not followed(End.CLOSED, ended=1.0, restarts=True).may_miss(BASE, BASE + 2 * SECOND, 0.0)
+
+
+def test_continuity__follower_that_is_behind__not_complete_though_closed() -> None:
+    known = followed(End.CLOSED, ended=1.0)
+    known.opened(BASE)
+    known.find_jump(seconds(2), MUCH, BASE + 9 * SECOND, 0.0)
+    known.ended(End.CLOSED, BASE + 10 * SECOND, 0.0, follow=True, seen=True)
+    assert not known.is_complete
+
+
+def test_continuity__nothing_seen_since_it_was_cut_off__stays_incomplete() -> None:
+    known = followed(End.BROKEN, ended=1.0)
+    for how in (End.CLOSED, End.QUIET):
+        known.ended(how, BASE + 60 * SECOND, 30.0, follow=True, seen=False)
+        assert not known.is_complete
+        assert known.may_miss(BASE, BASE + 70 * SECOND, 30.0)
+    known.ended(End.CLOSED, BASE + 80 * SECOND, 1.0, follow=True, seen=True)
+    assert known.is_complete
+
+
+def test_continuity__container_that_ran_on_behind_a_closed_follow__not_complete_until_seen_again() -> None:
+    known = followed(End.CLOSED, ended=1.0)
+    assert known.is_complete
+    known.went_on()
+    assert not known.is_complete
+    known.ended(End.CLOSED, BASE + 3 * SECOND, 1.0, follow=True, seen=False)
+    assert not known.is_complete
+    known.ended(End.CLOSED, BASE + 4 * SECOND, 0.0, follow=False, seen=True)
+    assert known.is_complete
+
+
+def beginning(started: float | None, opened: float, first: float, rate: int, *, waited: float = 0.0) -> bool:
+    """Whether a log that grows by so many bytes a second, read at once, is suspected to lack its beginning."""
+    watched = Beginning(None if started is None else BASE + int(started * SECOND))
+    for number in range(2000):
+        time = first + number * 32_768 / rate
+        found = watched.observe(seconds(time), 32_768, BASE + int(max(opened, time) * SECOND), 0.0 if number else waited)
+        if found is not None:
+            assert found == seconds(first)[0]
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("started", "opened", "first", "rate", "waited", "is_lost"),
+    [
+        (0, 25, 20, 1_000_000, 0.0, True),  # the service was away for two rotations
+        (0, 25, 20, 100_000, 0.0, True),  # 2 MB before: it may have been 10
+        (0, 25, 20, 20_000, 0.0, False),
+        (0, 25, 0.5, 1_000_000, 0.0, False),  # its first line is there
+        (0, 25, 0.5, 50_000_000, 0.0, True),  # a file may have been full within half a second
+        (0, 25, 26, 1_000_000, 3.0, False),  # it was open before the first line
+        (0, 1, 0.9, 50_000_000, 0.0, True),
+        (0, 1, 0.9, 5_000_000, 0.0, False),
+        (0, 3, 2.9, 2_000_000, 0.0, False),
+        (None, 25, 20, 1_000_000, 0.0, False),
+    ],
+)
+def test_beginning__first_opened_when_a_file_may_have_been_full__suspected(
+    started: float | None, opened: float, first: float, rate: int, waited: float, *, is_lost: bool
+) -> None:
+    assert beginning(started, opened, first, rate, waited=waited) is is_lost
+
+
+def test_beginning__many_lines_at_once_and_then_silence__not_suspected() -> None:
+    watched = Beginning(BASE)
+    burst = seconds(*[0.9 + number / 100_000 for number in range(5000)])
+    assert watched.observe(burst, 5_000_000, BASE + SECOND, 0.0) is None
+    assert watched.observe(seconds(5), ROTATED_BYTES, BASE + 5 * SECOND, 3.0) is None

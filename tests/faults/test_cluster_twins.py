@@ -104,18 +104,23 @@ async def test_name__taken_by_a_stranger__is_a_conflict_and_the_stranger_stays(
     await assert_one_pod_each(kubeconfig, namespace, run)
 
 
+@pytest.mark.parametrize("restarted", [False, True], ids=["seen", "while-away"])
 async def test_pod__with_the_labels_of_an_attempt_that_has_another__is_deleted_by_uid_and_told(
-    api: Api, namespace: str
+    api: Api, cluster_service: ServiceProcess, namespace: str, restarted: bool
 ) -> None:
     tasks = [shell("again", STAYS_ONCE, retries=ONE_RETRY, **SHORT_GRACE), shell("copied", STAYS, **SHORT_GRACE)]
     run_id = await api.submit(workflow(*tasks))
     again, copied = [await pod_up(api, run_id, name) for name in ("again", "copied")]
     instance = await _instance(namespace, again)
+    if restarted:
+        cluster_service.kill()
     await delete_pod(namespace, again, force=True)
     twin = await create(namespace, stranger(again, labels_of(run_id, "again", instance), STAYS))
     copy = await create(namespace, stranger("copy-of-copied", labels_of(run_id, "copied", instance), STAYS))
     future = labels_of(run_id, "copied", instance) | {"podrun.dev/attempt": "7"}
     await create(namespace, stranger("not-begun", future, STAYS))
+    if restarted:
+        cluster_service.start()
     for name in (again, "copy-of-copied", "not-begun"):
         await pod_gone(namespace, name)
     assert (await api.task_when(run_id, "copied", phase="Running"))["attempts"][0]["pod"] == copied
@@ -135,17 +140,24 @@ async def test_pod__with_the_labels_of_an_attempt_that_has_another__is_deleted_b
 async def test_labels__changed_by_others__the_pod_is_still_not_left_behind(api: Api, namespace: str, kubeconfig: Path) -> None:
     tasks = [
         shell("taken-away", STAYS_ONCE, retries=ONE_RETRY, **SHORT_GRACE),
+        shell("nobodys", STAYS_ONCE, retries=ONE_RETRY, **SHORT_GRACE),
+        shell("renamed", STAYS_ONCE, retries=ONE_RETRY, **SHORT_GRACE),
         shell("added", "echo up; while [ ! -e /tmp/go ]; do sleep 0.1; done", **SHORT_GRACE),
     ]
     run_id = await api.submit(workflow(*tasks))
-    taken, added = [await pod_up(api, run_id, name) for name in ("taken-away", "added")]
+    added = await pod_up(api, run_id, "added")
+    taken = {name: await pod_up(api, run_id, name) for name in ("taken-away", "nobodys", "renamed")}
     await kube("label", "pod", added, "-n", namespace, "team=red", "podrun.dev/workflow=renamed", "--overwrite")
     await kube("annotate", "pod", added, "-n", namespace, "example.com/seen=yes")
-    await kube("label", "pod", taken, "-n", namespace, f"{INSTANCE}-")
-    await api.task_when(run_id, "taken-away", phase="Succeeded")
-    await pod_gone(namespace, taken)
+    await kube("label", "pod", taken["taken-away"], "-n", namespace, f"{INSTANCE}-")
+    await kube("label", "pod", taken["nobodys"], "-n", namespace, "podrun.dev/run-")
+    await kube("label", "pod", taken["renamed"], "-n", namespace, "podrun.dev/attempt=7", "--overwrite")
+    for name, pod in taken.items():
+        await api.task_when(run_id, name, phase="Succeeded")
+        await pod_gone(namespace, pod)
     await kube("exec", "-n", namespace, added, "-c", "main", "--", "touch", "/tmp/go")
     run = await api.finished(run_id)
-    assert tries(run, "taken-away") == [("Error", "PodLost"), ("Succeeded", None)]
+    for name in taken:
+        assert tries(run, name) == [("Error", "PodLost"), ("Succeeded", None)], name
     assert tries(run, "added") == [("Succeeded", None)]
     await assert_one_pod_each(kubeconfig, namespace, run)

@@ -66,6 +66,9 @@ def reconcile(state: RunState, find_pod: FindPod, out: Decisions) -> None:
 
 
 def _reconcile(state: RunState, task: TaskState, attempt: AttemptState, pod: PodObservation | None, out: Decisions) -> None:
+    if pod is not None and (pod.key != state.key(task, attempt) or attempt.uid not in (None, pod.uid)):
+        plan.pod_observed(state, pod, out)  # another pod has the name: the attempt's own, if there was one, is gone
+        pod = None
     if not attempt.phase.is_over and _is_untried(attempt):
         if pod is None:  # this is the first try: that podrun was away is not the pod's time
             attempt.created_at = out.now

@@ -73,9 +73,9 @@ class _PodSink:
             except msgspec.MsgspecError as exc:
                 self._unreadable(exc)
                 continue
-            self._found.append((pod.metadata.name, pod.metadata.uid))
             observation = observe_pod(pod)
-            if observation is not None:
+            if observation is not None:  # else its labels name no attempt any more: it is not one of ours
+                self._found.append((pod.metadata.name, pod.metadata.uid))
                 self._store.saw(observation, parse_version(pod.metadata.resource_version))
 
     def list_ended(self, version: int) -> None:
@@ -93,6 +93,8 @@ class _PodSink:
             self._store.saw_deleted(observation)
         elif observation is not None:
             self._store.saw(observation, parse_version(pod.metadata.resource_version))
+        else:
+            self._store.forget(pod.metadata.name, pod.metadata.uid)
         return pod.metadata.resource_version
 
     def reached(self, version: int) -> None:

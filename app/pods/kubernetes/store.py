@@ -87,7 +87,8 @@ class PodStore:
         if entry is not None:
             if version < entry.version:
                 return
-            if entry.observation.uid != observation.uid:
+            # Where its labels name another attempt now, the pod of the one that they named before is gone.
+            if entry.observation.uid != observation.uid or entry.observation.key != observation.key:
                 self._tell(replace(entry.observation, exists=False))
         self._entries[observation.name] = _Entry(observation, version)
         self._tell(observation)

@@ -130,6 +130,39 @@ async def test_watch__changes_cut_anywhere__told_in_order(bench: Bench, server: 
         assert backend.find_pod("ci", "a") is None
 
 
+async def test_watch__labels_that_name_another_attempt_or_none__the_pod_that_was_is_gone(bench: Bench, server: FakeApiServer):
+    async with bench.make() as backend:
+        watch = await server.next_watch()
+        renamed, unnamed = server.put(manifest("renamed")), server.put(manifest("unnamed"))
+        for pod in (renamed, unnamed):
+            await watch.send("ADDED", pod)
+        renamed["metadata"]["labels"]["podrun.dev/attempt"] = "7"
+        await watch.send("MODIFIED", server.put(renamed))
+        del unnamed["metadata"]["labels"]["podrun.dev/run"]
+        await watch.send("MODIFIED", server.put(unnamed))
+        told = [await bench.seen.told.get() for _ in range(5)]
+        assert [(one.name, one.key.attempt, one.exists) for one in told] == [
+            ("renamed", 1, True),
+            ("unnamed", 1, True),
+            ("renamed", 1, False),
+            ("renamed", 7, True),
+            ("unnamed", 1, False),
+        ]
+        assert backend.find_pod("ci", "unnamed") is None
+        watch.end()
+
+
+async def test_list__labels_that_name_no_attempt_any_more__the_pod_that_was_is_gone(bench: Bench, server: FakeApiServer):
+    pod = server.put(manifest("a"))
+    async with bench.make():
+        watch = await server.next_watch()
+        assert await bench.seen.next() == ("a", "Pending", True)
+        del pod["metadata"]["labels"]["podrun.dev/run"]
+        server.put(pod)
+        await watch.send("ERROR", {"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired", "message": "old"})
+        assert await bench.seen.next() == ("a", "Pending", False)
+
+
 async def test_watch__clean_end__goes_on_from_the_newest_version(bench: Bench, server: FakeApiServer):
     async with bench.make():
         watch = await server.next_watch()

@@ -12,7 +12,7 @@ from app.domain.plan.attempt_state import AttemptState
 from app.domain.plan.decisions import Decisions
 from app.domain.plan.recovery import reconcile, recover
 from app.domain.plan.run_state import RunState
-from app.domain.pods import AttemptKey
+from app.domain.pods import AttemptKey, PodObservation
 from app.domain.workflow.parsing import parse_workflow
 from app.executor.records import restore
 from tests.unit.domain.plan.cluster_model import Model, Outcome
@@ -57,6 +57,39 @@ def test_recover__main_was_seen_to_have_ended_before__the_run_waits_for_it_no_mo
     state.tasks["a"].phase = Phase.CANCELLED
     recover(state, Decisions(NOW))
     assert state.terminating == 0
+
+
+def test_reconcile__another_pod_has_the_name__it_is_a_stray_and_the_attempts_own_is_gone() -> None:
+    workflow = parse_workflow({"name": "w", "tasks": [{"name": "a", "image": "x"}]})
+    state = RunState(
+        run_id="r", workflow=workflow, created_at=NOW, namespaces=("default",), phase=RunPhase.RUNNING, started_at=NOW
+    )
+    attempt = AttemptState(
+        number=1, namespace="default", pod="a-1", created_at=NOW, phase=Phase.RUNNING, uid="own", started_at=NOW
+    )
+    state.tasks["a"].attempts.append(attempt)
+    state.tasks["a"].phase = Phase.RUNNING
+    twin = PodObservation(key=AttemptKey("r", "a", 1), namespace="default", name="a-1", uid="twin", phase="Running")
+    out = Decisions(NOW)
+    recover(state, out)
+    reconcile(state, lambda _namespace, _name: twin, out)
+    assert [ref.uid for ref in out.strays] == ["twin"]
+    assert (state.tasks["a"].phase, state.tasks["a"].reason) == (Phase.ERROR, "PodLost")
+
+
+def test_reconcile__a_pod_of_another_attempt_has_the_name__the_attempts_own_is_created() -> None:
+    workflow = parse_workflow({"name": "w", "tasks": [{"name": "a", "image": "x"}]})
+    state = RunState(
+        run_id="r", workflow=workflow, created_at=NOW, namespaces=("default",), phase=RunPhase.RUNNING, started_at=NOW
+    )
+    attempt = AttemptState(number=1, namespace="default", pod="a-1", created_at=NOW)
+    state.tasks["a"].attempts.append(attempt)
+    other = PodObservation(key=AttemptKey("r", "a", 7), namespace="default", name="a-1", uid="other", phase="Running")
+    out = Decisions(NOW)
+    recover(state, out)
+    reconcile(state, lambda _namespace, _name: other, out)
+    assert [ref.uid for ref in out.strays] == ["other"]
+    assert [pair[1] for pair in out.creates] == [attempt]
 
 
 def test_restore__namespace_is_not_allowed_any_more__what_runs_there_goes_on() -> None:

@@ -107,6 +107,10 @@ async def test_kill__at_each_failpoint__every_run_ends_as_it_would_have(
         async with api_of(service.url, patience_seconds=PATIENCE_SECONDS) as api:
             stage = Stage(service, api)
             await _tell(stories, stage, walk)
-        allowed = {"foreign": stage.foreign, "deleted_runs": stage.deleted, "unknown_pods": bool(stage.deleted)}
+        allowed = {
+            "foreign": stage.foreign, "deleted_runs": stage.deleted, "unknown_pods": bool(stage.deleted),
+            # Their pods may go while the service is away.
+            "gaps": ["lost", "stays"],
+        }  # fmt: skip
         await asyncio.to_thread(check, service, runs=stage.runs, **allowed)
         service.terminate()

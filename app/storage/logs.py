@@ -92,8 +92,17 @@ class LogRows:
     async def add_gap(self, key: LogKey, log_id: int, epoch: int, gap: LogGap) -> None:
         """See LogWriter."""
         row = {"log_id": log_id, "at_byte": gap.at_byte, "from_at": gap.from_at, "to_at": gap.to_at, "reason": gap.reason}
+        same = [_GAPS.c.log_id == log_id, _GAPS.c.at_byte == gap.at_byte, _GAPS.c.reason == gap.reason]
+
+        def insert(connection: Connection) -> None:
+            # A collector that died before it went on finds the same gap again.
+            if connection.execute(select(_GAPS.c.id).where(*same).limit(1)).first() is None:
+                connection.execute(_INSERT_GAP, row)
+                connection.execute(_COUNT_GAP, {"b_id": log_id})
+                connection.execute(TOUCH_RUN, {"b_run_id": key.run_id})
+
         change = Change(
-            rows=[(_INSERT_GAP, row), (_COUNT_GAP, {"b_id": log_id}), (TOUCH_RUN, {"b_run_id": key.run_id})],
+            call=insert,
             fence=(key.run_id, epoch),
             topics=(logs_topic(key.run_id), run_topic(key.run_id)),
             actions=(Action.ADD_GAP,),

@@ -1,4 +1,5 @@
 from array import array
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -120,6 +121,15 @@ async def test_gaps_and_seal__counted_and_told(rows, broker):
         assert await wake.wait(1)
     assert (summary.sealed, summary.gaps, summary.bytes) == (True, 2, 18)
     assert await rows.list_gaps(log_id) == gaps
+
+
+async def test_gap__recorded_again_by_a_collector_that_had_died__is_told_once(rows):
+    log_id, _ = await appended(rows)
+    gap = LogGap(at_byte=18, from_at=None, to_at=None, reason="the pod was gone")
+    for one in (gap, gap, replace(gap, reason="another"), replace(gap, at_byte=5)):
+        await rows.add_gap(KEY, log_id, 3, one)
+    assert len(await rows.list_gaps(log_id)) == 3
+    assert (await rows.seal_log(KEY, log_id, 3)).gaps == 3
 
 
 async def test_writes__older_epoch__ownership_lost_and_nothing_written(rows):

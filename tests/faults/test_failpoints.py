@@ -94,7 +94,7 @@ async def test_kill__at_each_failpoint__every_run_ends_as_it_would_have(
 ) -> None:
     not_here = ONLY_LOCAL if pods == "kubernetes" else ONLY_CLUSTER
     left = {
-        name: 1 if name.removeprefix(f"{when} ") in ONCE else chance.randint(1, 3)
+        name: 1 if name.removeprefix(f"{when} ") in ONCE else chance.randint(1, 2)
         for name in all_failpoints()
         if name.startswith(when) and name.removeprefix(f"{when} ") not in not_here
     }

@@ -55,6 +55,7 @@ class Stand:
         self.proxy, self.service, self.api, self.chance = proxy, service, api, chance
         self.namespace = service.namespaces[0]
         self.run_ids: list[str] = []  #: of what `check` looks at
+        self.lines: dict[str, int] = {}  #: task → how many lines it says, where these are not LINES
 
     async def submit(self, document: Json) -> str:
         """Post a workflow whose end `check` looks at."""
@@ -76,23 +77,27 @@ class Stand:
             spoken = [talker(f"talk{number}") for number in range(talkers)]
             await self.submit(workflow(*spoken, shell("after", "echo done", depends_on=["talk0"]), name="talking"))
 
-    async def check(self, *, calm_since: float = 0.0, watches: int = 5) -> list[Json]:
-        """All runs end as they would have; each attempt had one pod, none is left; logs are whole; nothing was asked hotly."""
+    async def check(self, *, calm_since: float = 0.0, watches: int = 5, **allowed: Any) -> list[Json]:
+        """All runs end as they would have; each attempt had one pod, none is left; logs are whole; nothing was asked hotly.
+
+        `allowed` is for the checker.
+        """
         runs = [await self.api.finished(run_id, FINISH_SECONDS) for run_id in self.run_ids]
         for run in runs:
             self._check_run(run)
             for task in run["tasks"]:
                 if task["name"].startswith("talk"):
-                    assert await self.api.log(run["id"], task["name"]) == said(), task["name"]
+                    lines = self.lines.get(task["name"], LINES)
+                    assert await self.api.log(run["id"], task["name"]) == said(lines), task["name"]
         self.check_calm(calm_since, watches)
-        await self.check_evidence()
+        await self.check_evidence(**allowed)
         return runs
 
-    async def check_evidence(self) -> None:
+    async def check_evidence(self, **allowed: Any) -> None:
         """No rule is broken by what there is in the end, and no pod is there."""
         self.proxy.clear()
         await self.no_pods_left()
-        await asyncio.to_thread(checker.check, self.service, runs=self.run_ids)
+        await asyncio.to_thread(checker.check, self.service, runs=self.run_ids, **allowed)
 
     def _check_run(self, run: Json) -> None:
         fails = any(task["name"] == FAILS for task in run["tasks"])
@@ -113,7 +118,7 @@ class Stand:
     def check_calm(self, since: float = 0.0, watches: int = 5) -> None:
         """Nothing was asked in a hot loop. A stream that brought something may be followed by the next at once."""
         for most, which in (
-            (5, {"verb": "list", "query": "limit=500"}),
+            (5, {"verb": "list", "query": "limit=500", "without": "continue="}),
             (watches, {"verb": "watch"}),
             (3, {"verb": "create"}),
             (3, {"verb": "delete"}),

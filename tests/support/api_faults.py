@@ -115,12 +115,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """Which requests: by verb (several with blanks between), resource, a pattern in the name, a text in the query."""
+    """Which requests: by verb (several with blanks between), resource, a pattern in the name, a text in the query.
+
+    Or by a text that is not in the query (`without`).
+    """
 
     verb: str = ""
     resource: str = ""
     name: str = ""
     query: str = ""
+    without: str = ""
 
     def takes(self, call: Call) -> bool:
         """Whether the request is one of them."""
@@ -129,6 +133,7 @@ class Match:
             and (not self.resource or call.resource == self.resource)
             and re.search(self.name, call.name) is not None
             and self.query in call.query
+            and not (self.without and self.without in call.query)
         )
 
 

@@ -31,7 +31,6 @@ from app.api.app import create_api
 from app.api.page import NOT_BUILT, is_built
 from app.api.services import Services
 from app.domain.errors import AddressUnusable, DatabaseUnreachable
-from app.executor.clock import Clock
 from app.executor.executor import Executor
 from app.executor.launcher import Launcher
 from app.executor.lease import Lease
@@ -157,7 +156,6 @@ async def _open_executor(
         launcher=launcher,
         slots=Slots(settings.max_parallel_pods),
         collector=LogCollector(backend, stores.log_rows, stores.log_store),
-        clock=Clock(),
         evaluator=evaluator,
         broker=stores.broker,
         instance=stores.instance,

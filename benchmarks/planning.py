@@ -27,7 +27,7 @@ def _run(state: RunState) -> object:
     plan.step(state, lambda: True, out)
     if not state.is_finished:
         raise RuntimeError("the run should have ended in one step")
-    return change_of(state, out, 1)
+    return change_of(state, out, 1, "")
 
 
 def _cost(make: Callable[..., Document], count: int) -> float:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Table, case, func, literal, select
 
 from app.domain.errors import PodDeferred
 from app.domain.events import EventType, RunEvent
@@ -29,7 +29,7 @@ async def end_run_as_error(environment: Environment, claim: Claim, cause: BaseEx
 
     Raises OwnershipLost, and the database's errors. Called again after a restart, it goes on.
     """
-    now = environment.clock.now()
+    now = datetime.now(UTC)
     message = f"podrun could not move this run on ({type(cause).__name__}); the service's log has the whole story"
     run_id = claim.run_id
     event = RunEvent(run_id=run_id, time=now, type=EventType.RUN, phase=RunPhase.ERROR.value, reason=REASON, message=message)
@@ -70,16 +70,22 @@ async def _delete(environment: Environment, run_id: str, ref: PodRef) -> None:
 
 def _end(connection: Connection, run_id: str, now: datetime, message: str) -> list[PodRef]:
     runs, tasks, attempts = table_of(RunRow), table_of(TaskRow), table_of(AttemptRow)
-    ended: dict[str, Any] = {"reason": REASON, "message": message, "finished_at": now}
+
+    def ended(table: Table) -> dict[str, Any]:
+        """By the clock on the wall, which may have been set: but nothing ends before it began."""
+        at = case((table.c.started_at > now, table.c.started_at), else_=literal(now, table.c.started_at.type))
+        return {"reason": REASON, "message": message, "finished_at": at}
+
     for table in (tasks, attempts):
-        connection.execute(
-            table.update().where(table.c.run_id == run_id, table.c.phase.in_(_OPEN)).values(phase=Phase.ERROR.value, **ended)
-        )
+        unfinished = table.update().where(table.c.run_id == run_id, table.c.phase.in_(_OPEN))
+        connection.execute(unfinished.values(phase=Phase.ERROR.value, **ended(table)))
     counts = select(tasks.c.phase, func.count()).where(tasks.c.run_id == run_id).group_by(tasks.c.phase)
     phases: dict[str, int] = {row[0]: row[1] for row in connection.execute(counts)}
-    unfinished = [phase.value for phase in RunPhase if not phase.is_over]
+    unfinished_phases = [phase.value for phase in RunPhase if not phase.is_over]
     connection.execute(  # a run that had its outcome keeps it: what failed was what comes after
-        runs.update().where(runs.c.id == run_id, runs.c.phase.in_(unfinished)).values(phase=RunPhase.ERROR.value, **ended)
+        runs.update()
+        .where(runs.c.id == run_id, runs.c.phase.in_(unfinished_phases))
+        .values(phase=RunPhase.ERROR.value, **ended(runs))
     )
     connection.execute(runs.update().where(runs.c.id == run_id).values(task_phases=phases, version=runs.c.version + 1))
     left = select(attempts.c.namespace, attempts.c.pod, attempts.c.pod_uid)

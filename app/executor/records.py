@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -34,8 +35,11 @@ from app.storage.runs import (
 from app.storage.writer import Change
 
 
-def change_of(state: RunState, out: Decisions, epoch: int) -> Change:
-    """Everything that a step has to record, under the run's epoch. Rows are written whole, from the state as it is now."""
+def change_of(state: RunState, out: Decisions, epoch: int, clock: str) -> Change:
+    """Everything that a step has to record, under the run's epoch. Rows are written whole, from the state as it is now.
+
+    `clock`: how the run's clock is kept.
+    """
     run_id = state.run_id
     rows: list[Any] = [(DELETE_TASK, {"b_run_id": run_id, "b_name": name}) for name in out.gone_tasks]
     rows += [(INSERT_TASK, _new_task_row(run_id, task) | _task_columns(task)) for task in out.new_tasks.values()]
@@ -51,7 +55,7 @@ def change_of(state: RunState, out: Decisions, epoch: int) -> Change:
         for name, task in out.tasks.items()
         if name not in out.new_tasks
     ]
-    rows.append((UPDATE_RUN, _run_row(state)))
+    rows.append((UPDATE_RUN, _run_row(state) | {"clock": clock}))
     if state.is_finished and state.suspended:
         rows.append((CLEAR_SUSPENDED, {"b_run_id": run_id}))
     rows += [(DELETE_INTENT, {"b_id": request}) for request in out.done_requests]
@@ -194,6 +198,17 @@ def restore(stored: StoredRun, namespaces: Sequence[str]) -> RunState:
     # What is asked may not be done yet: then `on_exit` is still open, and the forced cancel is to be done.
     state.cancel_forced = state.cancel_reason is not None and run.cancel_force and not state.open_exit
     return state
+
+
+def newest_time(stored: StoredRun) -> datetime:
+    """The latest time at which something of the run is recorded to have been."""
+    run = stored.run
+    times = [run.created_at, run.started_at, run.retried_at, run.finished_at]
+    for task in stored.tasks:
+        times += (task.started_at, task.finished_at)
+    for attempt in stored.attempts:
+        times += (attempt.created_at, attempt.started_at, attempt.finished_at)
+    return max(time for time in times if time is not None)
 
 
 def let_go(state: RunState) -> None:

@@ -33,7 +33,7 @@ from app.executor.clock import Clock
 from app.executor.evaluations import find_answer
 from app.executor.launcher import Launcher
 from app.executor.log_follower import LogFollower
-from app.executor.records import change_of, let_go, restore
+from app.executor.records import change_of, let_go, newest_time, restore
 from app.executor.slots import Slots
 from app.expressions.evaluator import Evaluator
 from app.failpoints import Action
@@ -71,7 +71,6 @@ class Environment:
     launcher: Launcher
     slots: Slots
     collector: LogCollector
-    clock: Clock
     evaluator: Evaluator
     broker: Broker
     instance: str
@@ -170,9 +169,15 @@ class RunActor:
     async def _restore(self, stored: StoredRun) -> RunState:
         self._labels = dict(stored.run.labels)
         self._group_key = stored.run.group_key
-        make = partial(restore, stored, self._env.namespaces)
+        has_begun = stored.run.phase != RunPhase.PENDING.value
+
+        def make() -> tuple[RunState, Clock]:
+            clock = Clock(stored.run.clock if has_begun else None, not_before=newest_time(stored))
+            return restore(stored, self._env.namespaces), clock
+
         is_large = len(stored.document) > LARGE_DOCUMENT_BYTES or len(stored.tasks) > LARGE_RUN_TASKS
-        return await asyncio.to_thread(make) if is_large else make()
+        state, self._clock = await asyncio.to_thread(make) if is_large else make()
+        return state
 
     async def _begin(self, state: RunState, stored: StoredRun, group: asyncio.TaskGroup) -> None:
         if state.phase is not RunPhase.PENDING:
@@ -228,7 +233,7 @@ class RunActor:
             self._woken.clear()
             at = state.next_timer_at()
             try:
-                async with asyncio.timeout(None if at is None else max((at - self._env.clock.now()).total_seconds(), 0)):
+                async with asyncio.timeout(None if at is None else max((at - self._clock.now()).total_seconds(), 0)):
                     await self._woken.wait()
             except TimeoutError:
                 pass
@@ -237,7 +242,7 @@ class RunActor:
 
     async def _step(self, state: RunState, group: asyncio.TaskGroup) -> None:
         """Do what is in the inbox and what is due, and record what follows. What is large is done in a thread."""
-        out = Decisions(self._env.clock.now(), self._env.backend.sees)
+        out = Decisions(self._clock.now(), self._env.backend.sees)
         inbox, self._inbox = self._inbox, []
         is_heavy = self._makes_tasks or (self._is_heavy and len(state.tasks) > LARGE_RUN_TASKS)
         self._is_heavy = self._makes_tasks = False
@@ -278,9 +283,9 @@ class RunActor:
 
     async def _change(self, state: RunState, out: Decisions) -> Change:
         if len(out.tasks) + len(out.new_tasks) > LARGE_RUN_TASKS:
-            change = await asyncio.to_thread(change_of, state, out, self.epoch)
+            change = await asyncio.to_thread(change_of, state, out, self.epoch, self._clock.kept)
         else:
-            change = change_of(state, out, self.epoch)
+            change = change_of(state, out, self.epoch, self._clock.kept)
         if state.is_finished and self._group_key is not None:  # the next run of the group has its turn
             change.topics = (*change.topics, group_topic(self._group_key))
         return change

@@ -84,6 +84,7 @@ class RunRow(Table, table=True):
     started_at: datetime | None = _time()
     finished_at: datetime | None = _time()
     retried_at: datetime | None = _time()
+    clock: str | None = Field(default=None, sa_column=Column(String(64), nullable=True))  # see executor.clock
     # Its concurrency group: None, or `namespace/group`, and in which order its runs come.
     group_key: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
     group_policy: str | None = Field(default=None, sa_column=Column(Text, nullable=True))  # domain.nodes.ConcurrencyPolicy

@@ -43,7 +43,7 @@ INSERT_TASK = TASKS.insert()
 INSERT_ATTEMPT = ATTEMPTS.insert()
 
 #: What a run's owner writes; parameters: `run_id` and these columns. The version grows with each.
-RUN_COLUMNS = ("phase", "reason", "message", "is_finished", "task_phases", "started_at", "finished_at", "retried_at")
+RUN_COLUMNS = ("phase", "reason", "message", "is_finished", "task_phases", "started_at", "finished_at", "retried_at", "clock")
 UPDATE_RUN = (
     RUNS.update()
     .where(RUNS.c.id == bindparam("run_id"))

@@ -8,15 +8,16 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import OperationalError
 
 from app.domain.errors import PodDeferred
 from app.domain.pods import AttemptKey
-from app.executor.clock import Clock
 from app.executor.executor import Executor
 from app.executor.launcher import Launcher
 from app.executor.lease import Lease
@@ -33,7 +34,7 @@ from app.storage.executors import claim_runs
 from app.storage.intents import list_run_intents, request_cancel
 from app.storage.logs import LogRows
 from app.storage.models import RunRow, table_of
-from app.storage.runs import find_run, list_attempts, list_events, list_tasks
+from app.storage.runs import ATTEMPTS, RUNS, find_run, list_attempts, list_events, list_tasks
 from app.storage.writer import Change, Writer
 from tests.integration.storage.rows import NOW, new_run, run_row
 from tests.support.fake_pods import FakePods
@@ -61,7 +62,7 @@ class Bench:
             store = LogStore(str(self.tmp_path / "logs"))
             environment = Environment(
                 database=self.database, writer=self.writer, backend=self.pods, launcher=launcher, slots=Slots(slots),
-                collector=LogCollector(self.pods, rows, store), clock=Clock(), instance="i",
+                collector=LogCollector(self.pods, rows, store), instance="i",
                 evaluator=await stack.enter_async_context(Evaluator()), broker=self.broker, namespaces=("default",),
             )  # fmt: skip
             executor = Executor(lease, environment, self.broker, is_alone=False)
@@ -69,10 +70,13 @@ class Bench:
             await stack.enter_async_context(launcher)
             yield await stack.enter_async_context(executor)
 
-    async def submit(self, number: int, *tasks: dict[str, Any], owner: str | None = None, **workflow: Any) -> str:
+    async def submit(
+        self, number: int, *tasks: dict[str, Any], owner: str | None = None, created_at: datetime | None = None, **workflow: Any
+    ) -> str:
         """Store a run, as a POST does."""
         document = {"name": "demo", "tasks": [{"image": "busybox:1"} | task for task in tasks], **workflow}
-        change = new_run(number, tuple(task["name"] for task in tasks), owner=owner, epoch=1 if owner else 0)
+        values = {"owner": owner, "epoch": 1 if owner else 0} | ({"created_at": created_at} if created_at else {})
+        change = new_run(number, tuple(task["name"] for task in tasks), **values)
         rows = [(s, p | {"body": json.dumps(document).encode()} if "body" in p else p) for s, p in change.rows]
         await self.writer.commit(Change(rows=rows, topics=("submitted",)))
         return str(run_row(number)["id"])
@@ -93,13 +97,13 @@ class Bench:
                         return
                     await subscription.wait(SECONDS)
 
-    async def finished(self, run_id: str) -> RunRow:
+    async def finished(self, run_id: str, condition: Callable[[RunRow], bool] = lambda run: run.is_finished) -> RunRow:
         async with asyncio.timeout(SECONDS):
             with self.broker.subscribe(run_topic(run_id)) as subscription:
                 while True:
                     subscription.clear()
                     row = await self.run(run_id)
-                    if row.is_finished:
+                    if condition(row):
                         return row
                     await subscription.wait(SECONDS)
 
@@ -190,6 +194,45 @@ async def test_executor__pod_gone_while_it_was_away__pod_lost_and_not_created_ag
     # Lost before main had started: replaced, without counting as a retry.
     assert [(attempt.reason, attempt.is_replacement) for attempt in attempts] == [("PodLost", False), ("", True)]
     assert run.phase == "Succeeded"
+
+
+async def test_executor__machines_clock_was_set_before_it_is_taken_up__run_goes_on_by_its_own(bench: Bench) -> None:
+    bench.pods.ends_at_once = False
+    async with bench.executor("first"):
+        run_id = await bench.submit(1, {"name": "a"}, timeout_seconds=2)
+        await bench.recorded(run_id)
+    hour = timedelta(hours=1)
+
+    def set_forward(connection: Connection) -> None:
+        """All that was recorded is an hour older than the machine's clock would have it."""
+        (row,) = connection.execute(select(RUNS.c.clock, RUNS.c.started_at))
+        boot, zero = row.clock.split("/")
+        clock = f"{boot}/{int(zero) - 3600 * 1_000_000}"
+        connection.execute(update(RUNS).values(clock=clock, created_at=row.started_at - hour, started_at=row.started_at - hour))
+        connection.execute(update(ATTEMPTS).values(created_at=row.started_at - hour))
+
+    await bench.database.write(set_forward)
+    async with bench.executor("second"):
+        run = await bench.finished(run_id, lambda run: run.finished_at is not None)
+    assert run.reason == "DeadlineExceeded"
+    assert run.started_at is not None
+    assert run.finished_at is not None
+    assert 2 <= (run.finished_at - run.started_at).total_seconds() < 60
+
+
+async def test_executor__run_from_a_clock_that_is_ahead__no_time_is_before_another(bench: Bench) -> None:
+    created_at = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+    async with bench.executor():
+        run_id = await bench.submit(1, {"name": "a"}, created_at=created_at)
+        run = await bench.finished(run_id)
+    (task,) = await bench.database.read(lambda session: list_tasks(session, run_id))
+    (attempt,) = await bench.database.read(lambda session: list_attempts(session, run_id))
+    times = [
+        created_at, run.started_at, attempt.created_at, attempt.started_at, attempt.finished_at, task.finished_at,
+        run.finished_at,
+    ]  # fmt: skip
+    assert None not in times
+    assert times == sorted(times)
 
 
 async def test_executor__cancel_asked_in_the_database__heard(bench: Bench) -> None:

@@ -32,6 +32,7 @@ def run_row(number: int, **values: Any) -> dict[str, Any]:
         "started_at": None,
         "finished_at": None,
         "retried_at": None,
+        "clock": None,
         "group_key": None,
         "group_policy": None,
         "queued_at": None,

@@ -51,7 +51,7 @@ class LogFollower:
         is_main = key.container == MAIN
         self._signs[key] = ContainerSigns(
             # Only main is known to run once: a sidecar is started again, and main's start is that of the attempt.
-            started_at=attempt.started_at if is_main else None, restarts=not is_main,
+            started_at=attempt.told_started_at if is_main else None, restarts=not is_main,
         )  # fmt: skip
         if is_main and attempt.main_ended:
             self._signs[key].ended.set()

@@ -136,7 +136,9 @@ class _Collection:
         clock: Callable[[], int],
         signs: ContainerSigns,
     ) -> None:
-        self._source, self._writer, self._store, self._clock = source, writer, store, clock
+        self._source, self._writer, self._store = source, writer, store
+        # The clock on the wall may be set meanwhile: how far this follower is behind must not jump with it.
+        self._began_at, self._began_ns = asyncio.get_running_loop().time(), clock()
         self._signs, self._ended, self._abandoned = signs, signs.ended, signs.abandoned
         self._end = StoredEnd()
         self._waiting_since: float | None = None
@@ -171,6 +173,9 @@ class _Collection:
         except BaseExceptionGroup as errors:
             raise _first(errors) from errors
         return await self._tail.seal()
+
+    def _now(self) -> int:
+        return self._began_ns + round((asyncio.get_running_loop().time() - self._began_at) * SECOND)
 
     async def _read_to_end(self) -> None:
         failures, unconfirmed, failing_since = 0, 0, asyncio.get_running_loop().time()
@@ -229,7 +234,7 @@ class _Collection:
         open_log = self._source.follow_log if follow else self._source.read_log
         parser = LineParser(self._end.last_time, resumed=since is not None)
         skipper = self._end.skipper(back)
-        self._continuity.opened(self._clock())
+        self._continuity.opened(self._now())
         async with asyncio.TaskGroup() as group:
             cut = asyncio.timeout(None)
             try:
@@ -257,7 +262,7 @@ class _Collection:
             now = asyncio.get_running_loop().time()
             idle = 0.0 if self._waiting_since is None else now - self._waiting_since
             seen = opened.came_back or bool(opened.new_bytes) or self._end.empty
-            self._continuity.ended(opened.how, self._clock(), idle, follow=follow, seen=seen)
+            self._continuity.ended(opened.how, self._now(), idle, follow=follow, seen=seen)
             if opened.how is End.QUIET and not opened.new_bytes:
                 self._mostly_silent = max(self._mostly_silent, idle / 2)  # the next one may be silent for twice as long
         return opened
@@ -295,7 +300,7 @@ class _Collection:
 
     async def _find_lost_files(self, new: Stretch, waited: float, follow: bool) -> None:
         """Record where whole files may have been left out, for which only the times of lines speak."""
-        size, now = len(new.text), self._clock()
+        size, now = len(new.text), self._now()
         jump = self._continuity.find_jump(new.times, size, now, waited) if follow else None
         if jump:
             offset = line_offset(new, new.times.index(jump[1]))

@@ -37,6 +37,8 @@ CAUGHT_UP_NANOS = 6 * SECOND
 FLOWING_SECONDS = 2.0
 #: Less than this, without a pause, stands in the buffers of the connection: the kubelet was not held up by its reader.
 HELD_UP_BYTES = 64 * 1024
+#: Stamps go back by some milliseconds where streams meet; by so much, somebody has set the clock that makes them.
+SET_BACK_NANOS = SECOND
 #: Clocks that differ by more are not believed: an old log that is read late would look like a clock that is late.
 _MAX_SKEW_NANOS = 10 * SECOND
 #: The kubelet rotates a file of this size, ...
@@ -148,6 +150,8 @@ class Lag:
 
         Returns the times of the lines around a jump where whole files may be missing, None where there is none.
         """
+        if self._last_time and times[-1] < self._last_time - SET_BACK_NANOS:
+            self._skew = now - times[-1] - self._last_lag  # the follower is as far behind as before
         self._flowed = size + (self._flowed if waited_seconds < FLOWING_SECONDS else 0)
         jump = None
         if self._flowed >= HELD_UP_BYTES and times[-1] >= self._opened_at - self._skew + LOST_FILE_NANOS:

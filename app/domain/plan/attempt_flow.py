@@ -161,7 +161,9 @@ def collect_logs(task: TaskState, attempt: AttemptState, pod: PodObservation, ou
     attempt.others_run = False
     attempt.pod_leaves = not pod.exists or pod.deletion_at is not None
     for container in pod.containers:
-        if container.name != MAIN and container.phase is not ContainerPhase.TERMINATED and pod.exists:
+        if container.name == MAIN:
+            attempt.told_started_at = container.started_at
+        elif container.phase is not ContainerPhase.TERMINATED and pod.exists:
             attempt.others_run = attempt.others_run or container.phase is ContainerPhase.RUNNING
         is_known = container.name in attempt.collecting or container.name in attempt.sealed_logs
         if not is_known and pod.exists and _has_log(container):

@@ -33,6 +33,7 @@ class AttemptState:
     # What follows is not stored: it is found again by looking at the pod.
     main_ended: bool = False  #: main has ended, or never will start
     collecting: set[str] = field(default_factory=set)  #: containers whose log a collector follows
+    told_started_at: datetime | None = None  #: main's start, by its node's clock
     ended_logs: set[str] = field(default_factory=set)  #: of those: nothing more comes
     orphaned_logs: set[str] = field(default_factory=set)  #: of those: the pod is gone, and nobody saw the container end
     pod_leaves: bool = False  #: the pod is being deleted, or is gone

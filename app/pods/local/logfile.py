@@ -2,7 +2,7 @@
 
 Each line is a stamp (RFC 3339, UTC, nine digits), one space, the line's bytes, a line feed. A line is written when its line
 feed has come, or in pieces of 16 KiB while it has not (the stamp stands before the first), or when the log ends. Stamps
-strictly increase, so that a line can be known by its stamp.
+strictly increase, so that a line can be known by its stamp, and go on evenly when somebody sets the machine's clock.
 """
 
 from __future__ import annotations
@@ -16,10 +16,22 @@ _SECOND = 1_000_000_000
 _BLOCK_BYTES = 64 * 1024
 
 
+class EvenClock:
+    """The clock on the wall as it was when this one was made, moved on by the monotonic clock."""
+
+    def __init__(self, wall_ns: Callable[[], int] = time.time_ns, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self._monotonic_ns = monotonic_ns
+        self._zero = wall_ns() - monotonic_ns()
+
+    def __call__(self) -> int:
+        """The time, in nanoseconds since 1970."""
+        return self._zero + self._monotonic_ns()
+
+
 class LogWriter:
     """Stamps a stream of bytes into a file. Its owner is the pod's supervisor; one per file, from its first byte on."""
 
-    def __init__(self, fd: int, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, fd: int, clock: Callable[[], int]) -> None:
         self._fd = fd
         self._clock = clock
         self._held = b""  #: a line's beginning that is not written yet

@@ -208,7 +208,8 @@ class PodStore:
             return
         known = _read_believed(pod.folder / folders.DELETION, Deletion)[0]
         guard()
-        if known is None or known.until_ns > until:  # a period is only ever made shorter
+        # A period is only ever made shorter; somebody may have set the clock since it began.
+        if known is None or known.until_ns > until or known.grace_seconds > grace:
             if (pod.folder / folders.DELETION).is_dir():  # main's doing: it can't be replaced
                 shutil.rmtree(pod.folder / folders.DELETION, ignore_errors=True)
             with contextlib.suppress(FileNotFoundError):

@@ -16,7 +16,7 @@ from typing import Any
 from app.pods.local import folders
 from app.pods.local.container import Container, StartFailed
 from app.pods.local.disk import Patience
-from app.pods.local.logfile import LogWriter
+from app.pods.local.logfile import EvenClock, LogWriter
 
 START_ERROR_CODE = 128  #: what Kubernetes gives as exit code of a container that could not be started
 _READ_BYTES = 256 * 1024
@@ -68,7 +68,9 @@ class _Pod:
         self._wake_fd = wake_fd
         self._report_patience, self._log_patience = Patience(), Patience()
         self._status: dict[str, Any] = {"phase": "waiting", "over": False}
-        self._log = LogWriter(os.open(folders.LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        self._clock = EvenClock()
+        log_fd = os.open(folders.LOG, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._log = LogWriter(log_fd, self._clock)
         self._container: Container | None = None
         self._kill_at: float | None = None  #: monotonic; when SIGKILL follows SIGTERM
         self._killed = False
@@ -83,16 +85,16 @@ class _Pod:
             self._container = container = Container.start(self._spec["launch"])
         except StartFailed as error:
             self._report_end(
-                phase="terminated", reason="StartError", exit_code=START_ERROR_CODE, finished_at=time.time_ns(),
+                phase="terminated", reason="StartError", exit_code=START_ERROR_CODE, finished_at=self._clock(),
                 message=f"unable to start the process: {error}",
             )  # fmt: skip
             return
         self._status.update(
-            phase="running", pid=container.pid, pid_start=folders.process_start(container.pid), started_at=time.time_ns()
+            phase="running", pid=container.pid, pid_start=folders.process_start(container.pid), started_at=self._clock()
         )
         self._report_patience.attempt(self._report)
         exit_code = self._watch(container)
-        finished_at = time.time_ns()
+        finished_at = self._clock()
         container.clear()
         self._drain(container.output_fd)
         self._log_patience.insist(self._log.flush)

@@ -210,6 +210,19 @@ async def test_delete__while_its_supervisor_was_not_known_yet__tells_it(enter_ba
         assert (await bench.seen.wait_for_end(pod.uid)).exit_code == 143
 
 
+async def test_delete__again_and_shorter_after_the_clock_was_set_forward__is_shorter(enter_backend, root):
+    async with enter_backend() as bench:
+        pod = await bench.run("trap '' TERM; echo ready; while :; do sleep 0.1; done")
+        log = folder_of(root, pod.name) / "log"
+        await until(lambda: b"ready" in log.read_bytes())
+        await bench.backend.delete_pod(pod.ref, allow, grace_seconds=60)
+        deletion = folder_of(root, pod.name) / "deletion.json"
+        until_ns = read(deletion)["until_ns"] - 3600 * 1_000_000_000
+        deletion.write_text(json.dumps({"grace_seconds": 60, "until_ns": until_ns}))
+        await bench.backend.delete_pod(pod.ref, allow, grace_seconds=0)
+        assert (await bench.seen.wait_for_end(pod.uid)).exit_code == 137
+
+
 async def test_delete__name_used_again__new_pod_is_left_alone(enter_backend):
     async with enter_backend() as bench:
         manifest = bench.manifest(["sh", "-c", "exit 0"])

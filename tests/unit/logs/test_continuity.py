@@ -68,6 +68,23 @@ def test_lag__old_log_read_late__no_jump() -> None:
     assert observe(lag, seconds(7260), 7260, 60.0) is None
 
 
+@pytest.mark.parametrize("step", [-3600, -20, 20, 3600])
+def test_lag__clock_that_stamps_is_set_and_set_right_again__not_behind(step: int) -> None:
+    lag = lag_of()
+    for number in range(60):
+        stamped = number + (step if 20 <= number < 40 else 0)
+        assert observe(lag, seconds(stamped), number, 1.0, size=100) is None
+        assert not lag.is_behind
+
+
+def test_lag__clock_that_stamps_is_set_back_while_behind__still_behind() -> None:
+    lag = lag_of()
+    observe(lag, seconds(0), 0)
+    observe(lag, seconds(1), 20)
+    observe(lag, seconds(-3600), 20)
+    assert lag.is_behind
+
+
 def test_lag__clocks_that_differ__not_behind() -> None:
     lag = lag_of()
     observe(lag, seconds(-5), 0)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.pods.local.logfile import PIECE_BYTES, LogWriter, find_line_since
+from app.pods.local.logfile import PIECE_BYTES, EvenClock, LogWriter, find_line_since
 
 NOON = int(datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()) * 1_000_000_000
 STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z ")
@@ -119,3 +119,10 @@ def test_find_line_since__any_log__first_line_not_before(tmp_path_factory, lines
         assert found == ((expected, False) if expected is not None else (size, bool(lines) and not is_finished))
     finally:
         os.close(fd)
+
+
+def test_even_clock__clock_on_the_wall_is_set__goes_on_evenly():
+    wall, passed = NOON, 0
+    clock = EvenClock(lambda: wall, lambda: passed)
+    wall, passed = wall - 3_600_000_000_000, passed + 1_000_000_000
+    assert clock() == NOON + 1_000_000_000

@@ -33,7 +33,7 @@ from app.executor.records import restore
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NOT_STORED = {
     "main_ended", "collecting", "delete_requested", "creating", "create_tries", "delete_tries", "is_absent",
-    "counted_settled", "gone_by", "ended_logs", "orphaned_logs", "pod_leaves", "others_run", "sealed_logs",
+    "counted_settled", "gone_by", "told_started_at", "ended_logs", "orphaned_logs", "pod_leaves", "others_run", "sealed_logs",
     "begun_logs",
 }  # fmt: skip
 _ATTEMPT_COLUMNS = [item.name for item in fields(AttemptState) if item.name not in NOT_STORED]

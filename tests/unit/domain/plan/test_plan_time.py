@@ -311,6 +311,7 @@ def test_times__node_whose_clock_is_wrong__are_within_what_can_be(ahead: float) 
     assert attempt.started_at is not None
     assert attempt.finished_at is not None
     assert attempt.created_at <= attempt.started_at <= START + timedelta(seconds=2)
+    assert attempt.told_started_at == START + timedelta(seconds=2) + skew
     assert run.now - timedelta(seconds=3) <= attempt.finished_at <= run.now
     assert (task.started_at, task.finished_at) == (attempt.started_at, run.now)
     assert run.attempt("b").created_at == run.now

@@ -20,12 +20,14 @@ from typing import Any, NamedTuple, Protocol
 TOLD = 20
 _SHOWN_BYTES = 60
 
-#: The text of a line, in the container and here the same.
+#: The text of a line, in the container and here the same. Wide ones are of characters of two, three and four bytes.
 _LINE = """
 _FILL = b"".join(b"%x." % (n * 2654435761 % 65521) for n in range(65536)) * 6
-def line(key, number, size):
-    start = number * 7919 % 65536
-    return b"%s%09d %s\\n" % (key, number, _FILL[start : start + size * (50 + number % 101) // 100])
+_WIDE = "\\u00e4\\u20ac\\U0001f600".encode() * 200000
+def line(key, number, size, wide=False):
+    start, size = number * 7919 % 65536, size * (50 + number % 101) // 100
+    text = _WIDE[: size // 9 * 9] if wide else _FILL[start : start + size]
+    return b"%s%09d %s\\n" % (key, number, text)
 """
 _made: dict[str, Any] = {}
 exec(_LINE, _made)
@@ -54,12 +56,13 @@ class Printed(Protocol):
 class NumberedLines:
     """Lines of about `size` bytes, from half of that to one and a half, that begin with `key` and their number."""
 
-    def __init__(self, count: int | None, size: int = 100, key: str = "") -> None:
-        self.count, self.size, self._key = count, size, key.encode()
+    def __init__(self, count: int | None, size: int = 100, key: str = "", *, wide: bool = False) -> None:
+        """`wide`: of characters of several bytes."""
+        self.count, self.size, self.wide, self._key = count, size, wide, key.encode()
 
     def line(self, number: int) -> bytes:
         """See Printed."""
-        text: bytes = _made["line"](self._key, number, self.size)
+        text: bytes = _made["line"](self._key, number, self.size, self.wide)
         return text
 
     def number(self, text: bytes) -> int | None:
@@ -74,8 +77,8 @@ class NumberedLines:
 
     @property
     def script(self) -> str:
-        """Python in which `line(key, number, size)` gives the same lines."""
-        return f"KEY, SIZE, COUNT = {self._key!r}, {self.size}, {self.count}\n{_LINE}"
+        """Python in which `line(KEY, number, SIZE, WIDE)` gives the same lines; the first `COUNT` are all."""
+        return f"KEY, SIZE, WIDE, COUNT = {self._key!r}, {self.size}, {self.wide}, {self.count}\n{_LINE}"
 
 
 class TextLines:

@@ -192,12 +192,14 @@ def test_log_check__frames_with_pieces_of_a_line__are_one_line() -> None:
     assert check.end() == []
 
 
-def test_numbered_lines__script__makes_the_same_lines() -> None:
-    printed, made = NumberedLines(300, size=1000, key="o "), {}
+@pytest.mark.parametrize("wide", [False, True])
+def test_numbered_lines__script__makes_the_same_lines(*, wide: bool) -> None:
+    printed, made = NumberedLines(300, size=1000, key="o ", wide=wide), {}
     exec(printed.script, made)
-    lines = [made["line"](made["KEY"], number, made["SIZE"]) for number in range(made["COUNT"])]
+    lines = [made["line"](made["KEY"], number, made["SIZE"], made["WIDE"]) for number in range(made["COUNT"])]
     assert b"".join(lines) == printed.text()
     assert [printed.number(line) for line in lines] == list(range(300))
     assert len(set(lines)) == 300
     assert all(500 <= len(line) <= 1520 for line in lines)
+    assert all(len(line.decode()) < len(line) for line in lines) is wide
     assert printed.number(NumberedLines(1, key="e ").line(0)) is None

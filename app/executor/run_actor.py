@@ -225,7 +225,9 @@ class RunActor:
         namespaces = {a.namespace for task in state.tasks.values() for a in task.attempts if not a.is_settled}
         for namespace in sorted(namespaces):
             await self._env.backend.wait_synced(namespace)
-        self.post(lambda state, out: reconcile(state, self._env.backend.find_pod, out), is_heavy=True)
+        backend = self._env.backend
+        pods = [pod for namespace in sorted(namespaces) for pod in backend.list_pods(namespace, self.run_id)]
+        self.post(lambda state, out: reconcile(state, backend.find_pod, out, pods), is_heavy=True)
 
     async def _wait(self, state: RunState) -> None:
         """Until there is a message, or a timer is due."""

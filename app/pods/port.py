@@ -51,6 +51,9 @@ class PodBackend(Protocol):
     def find_pod(self, namespace: str, name: str) -> PodObservation | None:
         """The pod as last seen by the watch, None if the watch has not seen it or it is gone. No I/O."""
 
+    def list_pods(self, namespace: str, run_id: str) -> list[PodObservation]:
+        """Every pod with that run's labels as last seen by the watch, whatever its name. No I/O."""
+
     def sees(self, namespace: str) -> bool:
         """Whether what is told of that namespace's pods is what they are now, as far as can be known. No I/O.
 

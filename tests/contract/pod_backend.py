@@ -125,6 +125,8 @@ class PodBackendContract:
             assert found is not None
             assert (found.ref, found.key) == (pod.ref, pod.key)
             assert bench.backend.find_pod(pod.namespace, "nobody") is None
+            assert bench.backend.list_pods(pod.namespace, pod.key.run_id) == [found]
+            assert bench.backend.list_pods(pod.namespace, "another-run") == []
 
     async def test_check__backend_is_well__none(self, enter_backend):
         async with enter_backend() as bench:

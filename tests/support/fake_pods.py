@@ -45,6 +45,9 @@ class FakePods:
     def find_pod(self, namespace: str, name: str) -> PodObservation | None:
         return self.pods.get((namespace, name))
 
+    def list_pods(self, namespace: str, run_id: str) -> list[PodObservation]:
+        return [pod for (place, _), pod in self.pods.items() if place == namespace and pod.key.run_id == run_id]
+
     def sees(self, namespace: str) -> bool:
         return self.is_seen
 

@@ -5,7 +5,7 @@ Part of the plan, called by the run actor when it takes up a run that another pr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from app.domain.phases import Phase, RunPhase
 from app.domain.plan import attempt_flow, plan, task_flow
@@ -53,12 +53,19 @@ def _is_untried(attempt: AttemptState) -> bool:
     return attempt.uid is None and not attempt.reason
 
 
-def reconcile(state: RunState, find_pod: FindPod, out: Decisions) -> None:
-    """Compare every attempt that is not settled with the pods that are there. The watch must have listed them all."""
+def reconcile(state: RunState, find_pod: FindPod, out: Decisions, pods: Iterable[PodObservation] = ()) -> None:
+    """Compare every attempt that is not settled with the pods that are there. The watch must have listed them all.
+
+    `pods` are those with the run's labels, whatever their names: some may be no attempt's own.
+    """
     for task in state.tasks.values():
         for attempt in task.attempts:
             if not attempt.is_settled:
                 _reconcile(state, task, attempt, find_pod(attempt.namespace, attempt.pod), out)
+    own = {attempt.uid for attempt in state.attempts()}
+    for pod in pods:
+        if pod.uid not in own:
+            plan.pod_observed(state, pod, out)
     state.is_blind = False
     for timer in state.held_timers:
         state.set_timer(*timer)

@@ -111,6 +111,11 @@ class KubernetesBackend:
         informer = self._informers.get(namespace)
         return informer.store.find(name) if informer else None
 
+    def list_pods(self, namespace: str, run_id: str) -> list[PodObservation]:
+        """Every pod of the run as last seen. No I/O."""
+        informer = self._informers.get(namespace)
+        return informer.store.list_run(run_id) if informer else []
+
     def sees(self, namespace: str) -> bool:
         """Whether the namespace's watch is open."""
         informer = self._informers.get(namespace)

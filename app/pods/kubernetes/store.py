@@ -52,6 +52,10 @@ class PodStore:
         entry = self._entries.get(name)
         return entry.observation if entry else None
 
+    def list_run(self, run_id: str) -> list[PodObservation]:
+        """The run's pods as last seen. Takes time with all pods of the namespace: for what is done once a run."""
+        return [one.observation for one in self._entries.values() if one.observation.key.run_id == run_id]
+
     def knows(self, name: str) -> bool:
         """Whether a pod of that name is here or is being created."""
         return name in self._entries or name in self._creating

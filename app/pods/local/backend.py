@@ -88,6 +88,10 @@ class LocalBackend:
         watched = self._watch.find(namespace, name)
         return watched.observation if watched is not None else None
 
+    def list_pods(self, namespace: str, run_id: str) -> list[PodObservation]:
+        """Every pod of the run as last seen; no I/O."""
+        return self._watch.list_run(namespace, run_id)
+
     def sees(self, namespace: str) -> bool:  # noqa: ARG002 - one scan sees all namespaces
         """Once the folder has been looked through."""
         return self._watch.synced.is_set()

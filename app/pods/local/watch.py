@@ -74,6 +74,11 @@ class PodWatch:
         """The pod of that name as last seen."""
         return self._pods.get((namespace, name))
 
+    def list_run(self, namespace: str, run_id: str) -> list[PodObservation]:
+        """The run's pods as last seen."""
+        seen = (watched.observation for (place, _), watched in self._pods.items() if place == namespace)
+        return [observation for observation in seen if observation.key.run_id == run_id]
+
     def track(self, pod: StoredPod, launched_at: float) -> WatchedPod:
         """Take up a pod, if it is not known yet."""
         known = self._by_uid.get(pod.uid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -12,7 +13,7 @@ from app.domain.plan.attempt_state import AttemptState
 from app.domain.plan.decisions import Decisions
 from app.domain.plan.recovery import reconcile, recover
 from app.domain.plan.run_state import RunState
-from app.domain.pods import AttemptKey, PodObservation
+from app.domain.pods import AttemptKey, ContainerObservation, ContainerPhase, PodObservation
 from app.domain.workflow.parsing import parse_workflow
 from app.executor.records import restore
 from tests.unit.domain.plan.cluster_model import Model, Outcome
@@ -90,6 +91,27 @@ def test_reconcile__a_pod_of_another_attempt_has_the_name__the_attempts_own_is_c
     reconcile(state, lambda _namespace, _name: other, out)
     assert [ref.uid for ref in out.strays] == ["other"]
     assert [pair[1] for pair in out.creates] == [attempt]
+
+
+def test_reconcile__a_pod_of_its_labels_has_another_name__it_is_a_stray() -> None:
+    workflow = parse_workflow({"name": "w", "tasks": [{"name": "a", "image": "x"}]})
+    state = RunState(
+        run_id="r", workflow=workflow, created_at=NOW, namespaces=("default",), phase=RunPhase.RUNNING, started_at=NOW
+    )
+    attempt = AttemptState(
+        number=1, namespace="default", pod="a-1", created_at=NOW, phase=Phase.RUNNING, uid="own", started_at=NOW
+    )
+    state.tasks["a"].attempts.append(attempt)
+    state.tasks["a"].phase = Phase.RUNNING
+    main = ContainerObservation(name="main", phase=ContainerPhase.RUNNING, started_at=NOW)
+    own = PodObservation(
+        key=AttemptKey("r", "a", 1), namespace="default", name="a-1", uid="own", phase="Running", containers=(main,)
+    )
+    out = Decisions(NOW)
+    recover(state, out)
+    reconcile(state, lambda _namespace, _name: own, out, [replace(own, name="copy", uid="copied"), own])
+    assert [ref.uid for ref in out.strays] == ["copied"]
+    assert state.tasks["a"].phase is Phase.RUNNING
 
 
 def test_restore__namespace_is_not_allowed_any_more__what_runs_there_goes_on() -> None:

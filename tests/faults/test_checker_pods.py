@@ -55,6 +55,15 @@ def _created_twice(t: Tampered) -> None:
     _add(t, entry, time=entry.time + timedelta(seconds=1))
 
 
+def _created_and_cut_and_created(t: Tampered) -> None:
+    """The first service was killed before the answer came; its pod was made, and so was the next one's."""
+    (entry,) = _asked(t, "create", _first(t))
+    _add(t, entry, time=entry.time + timedelta(seconds=1))
+    _replace(t, entry, code=HTTPStatus.GATEWAY_TIMEOUT)
+    (bound,) = [one for one in _entries(t) if (one.name, one.subresource) == (entry.name, "binding")]
+    _add(t, bound, time=bound.time + timedelta(seconds=1))
+
+
 def _never_created(t: Tampered) -> None:
     _entries(t).remove(_asked(t, "create", _first(t))[0])
 
@@ -159,6 +168,7 @@ def _rotated_away(t: Tampered) -> None:
 
 ERRORS: dict[str, tuple[Tamper, tuple[str, ...]]] = {
     "a pod that was created twice": (_created_twice, ("was created 2 times",)),
+    "a pod that was made by a call that was cut, and again": (_created_and_cut_and_created, ("was created 2 times",)),
     "a pod that was never created": (_never_created, ("was answered with 201",)),
     "a pod that was created before its attempt was recorded": (_created_before_recorded, ("before the attempt was recorded",)),
     "a pod that somebody else created": (_created_by_another, ("create of its pod",)),

@@ -32,6 +32,7 @@ class _Asked:
     """What was asked about the pods of one name."""
 
     creates: list[AuditEntry] = field(default_factory=list)
+    bindings: list[AuditEntry] = field(default_factory=list)  #: to a node: each pod has one
     deletes: list[AuditEntry] = field(default_factory=list)
     log_reads: list[AuditEntry] = field(default_factory=list)
 
@@ -110,6 +111,8 @@ def _by_name(audit: list[AuditEntry]) -> dict[tuple[str, str], _Asked]:
         about = asked[entry.namespace, entry.name]
         if entry.verb == "create" and not entry.subresource:
             about.creates.append(entry)
+        elif entry.verb == "create" and entry.subresource == "binding" and _is_done(entry):
+            about.bindings.append(entry)
         elif (entry.verb == "delete" and not entry.subresource) or entry.subresource == "eviction":
             about.deletes.append(entry)
         elif entry.verb == "get" and entry.subresource == "log":
@@ -127,10 +130,11 @@ def _is_done(entry: AuditEntry) -> bool:
 
 def _check_creation(row: Row, about: _Asked, allowed: Allowed) -> Iterator[str]:
     made = [entry for entry in about.creates if entry.code == HTTPStatus.CREATED]
-    # An answer 5xx tells nothing: the pod may have been made all the same.
+    # An answer 5xx tells nothing: the pod may have been made all the same, by a service that was killed meanwhile.
     perhaps = [entry for entry in about.creates if entry.code == 0 or entry.code >= HTTPStatus.INTERNAL_SERVER_ERROR]
-    if len(made) > 1 and not allows(allowed.foreign, row["pod"]):
-        yield f"{told(row)}: its pod {row['pod']} was created {len(made)} times"
+    count = max(len(made), len(about.bindings))
+    if count > 1 and not allows(allowed.foreign, row["pod"]):
+        yield f"{told(row)}: its pod {row['pod']} was created {count} times"
     if row["pod_uid"] and not made and not perhaps and not allowed.lost_audit and not allows(allowed.foreign, row["pod"]):
         yield f"{told(row)} has the pod {row['pod_uid']}, and no creation of {row['pod']} was answered with 201"
     early = [entry for entry in made if _is_ours(entry) and entry.answered < row["created_at"]]

@@ -131,3 +131,10 @@ def test_creations__rotated_in_the_middle_of_a_test__both_files_count(tmp_path: 
     refused = _line(3, code=409) + _line(4, subresource="eviction") + _line(5, resource="configmaps")
     (tmp_path / "audit.log").write_bytes(_line(6) + _line(2) + refused)
     assert creations(tmp_path / "kubeconfig", "ours") == Counter({"pod-2": 2, "pod-1": 1, "pod-6": 1})
+
+
+def test_creations__of_a_client_that_was_killed__are_known_by_their_bindings(tmp_path: Path) -> None:
+    cut = _line(1, code=504) + _line(2, code=504) + _line(3, code=504)
+    bound = b"".join(_line(number, subresource="binding") for number in (1, 3, 4))
+    (tmp_path / "audit.log").write_bytes(cut + bound + _line(3) + _line(4) + _line(3, subresource="binding"))
+    assert creations(tmp_path / "kubeconfig", "ours") == Counter({"pod-1": 1, "pod-3": 2, "pod-4": 1})

@@ -30,6 +30,8 @@ from tests.support.workflows import Json, chain, fake, shell, workflow
 BUSY = 4
 SCENARIO_SECONDS = 200.0
 FINISH_SECONDS = 120.0
+#: How often a second a list may be asked for, or a watch: tries that fail come after 0.1, 0.2, 0.4 s, and so on.
+WATCHES = 8
 #: As much of what a service wrote, and of what the proxy saw, as a failure shows.
 SHOWN_CHARACTERS, SHOWN_CALLS = 12_000, 60
 FAKE_LOG = {"bytes": 25, "lines": 1, "sealed": True, "gaps": 0}
@@ -77,7 +79,7 @@ class Stand:
             spoken = [talker(f"talk{number}") for number in range(talkers)]
             await self.submit(workflow(*spoken, shell("after", "echo done", depends_on=["talk0"]), name="talking"))
 
-    async def check(self, *, calm_since: float = 0.0, watches: int = 5, **allowed: Any) -> list[Json]:
+    async def check(self, *, calm_since: float = 0.0, watches: int = WATCHES, **allowed: Any) -> list[Json]:
         """All runs end as they would have; each attempt had one pod, none is left; logs are whole; nothing was asked hotly.
 
         `allowed` is for the checker.
@@ -115,10 +117,13 @@ class Stand:
                 is_fake = not task["name"].startswith(("talk", "after"))
                 assert log == FAKE_LOG if is_fake else (log["sealed"], log["gaps"]) == (True, 0), (task["name"], log)
 
-    def check_calm(self, since: float = 0.0, watches: int = 5) -> None:
-        """Nothing was asked in a hot loop. A stream that brought something may be followed by the next at once."""
+    def check_calm(self, since: float = 0.0, watches: int = WATCHES) -> None:
+        """Nothing was asked in a hot loop. A stream that brought something may be followed by the next at once.
+
+        A GET on a connection that breaks is made once more by the client itself.
+        """
         for most, which in (
-            (5, {"verb": "list", "query": "limit=500", "without": "continue="}),
+            (watches, {"verb": "list", "query": "limit=500", "without": "continue="}),
             (watches, {"verb": "watch"}),
             (3, {"verb": "create"}),
             (3, {"verb": "delete"}),

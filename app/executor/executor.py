@@ -15,6 +15,7 @@ from typing import Any, Self
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.cancelling import stop_if_cancelled
 from app.domain.errors import OwnershipLost, RunGone
 from app.domain.pods import PodEvent, PodObservation
 from app.executor.failure import end_run_as_error
@@ -186,6 +187,7 @@ class Executor:
         except OwnershipLost:
             log.info("a run is not ours any more", run=claim.run_id)
         except Exception:
+            stop_if_cancelled()
             log.exception("a run could not be ended as Error", run=claim.run_id)
             return False
         return True
@@ -258,6 +260,7 @@ async def _outcome_of(actor: RunActor) -> BaseException | None:
     try:
         await actor.run()
     except Exception as error:  # noqa: BLE001 - the supervisor judges it
+        stop_if_cancelled()
         return _cause(error)
     return None
 

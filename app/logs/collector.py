@@ -21,6 +21,7 @@ from typing import TypeAlias, cast
 
 import structlog
 
+from app.cancelling import stop_if_cancelled
 from app.domain.errors import LogUnavailable, OwnershipLost
 from app.domain.logs import LogGap, LogKey, LogSummary
 from app.domain.pods import PodRef
@@ -99,9 +100,11 @@ class LogCollector:
             except OwnershipLost:
                 raise
             except LogStoreUnavailable as exc:  # what is stored can't be read just now: nothing is lost by waiting
+                stop_if_cancelled()
                 _logger.warning("collecting a log waits", run=key.run_id, task=key.task, reason=str(exc))
                 await asyncio.sleep(RETRY_SECONDS[1])
             except Exception as exc:  # the index's errors have no base that is known here
+                stop_if_cancelled()
                 failures = 1 if collection.stored_bytes > stored else failures + 1
                 stored = collection.stored_bytes
                 if failures >= _ATTEMPTS:

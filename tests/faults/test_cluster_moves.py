@@ -221,6 +221,7 @@ async def test_pod__kept_by_somebodys_finalizer__does_not_keep_the_run(api: Api,
         await delete_pod(namespace, kept[3])
         await api.task_when(run_id, "no-node", attempts=2, reason="Unschedulable", seconds=20)
         await api.task_when(run_id, "after", phase="Succeeded")
+        await api.task_when(run_id, "deleted", phase="Error")
         await api.cancel(run_id)
         run, cancelled = await api.finished(run_id, 30), await api.finished(cancelled_id, 30)
         left = {pod: await find_pod(namespace, pod) for pod in kept}

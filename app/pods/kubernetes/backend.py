@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
 
 from app import failpoints
 from app.domain.errors import Fault, LogUnavailable, PodDeferred, PodRefused
-from app.domain.pods import PodObservation, PodRef
+from app.domain.pods import ContainerPhase, PodObservation, PodRef
 from app.failpoints import Action
 from app.pods.kubernetes.client import ApiClient
 from app.pods.kubernetes.cluster import Cluster, load_cluster
@@ -235,9 +236,18 @@ class KubernetesBackend:
         if known is not None and known.uid != ref.uid:
             raise LogUnavailable(f"pod {ref.name} is gone: another one has its name", gone=True)
         failpoints.before(Action.READ_LOG)
-        async for chunk in stream_log(self._client, ref, container, since, follow=follow):
+        is_let_go = partial(self._is_let_go, ref, container)
+        async for chunk in stream_log(self._client, ref, container, since, follow=follow, is_let_go=is_let_go):
             yield chunk
         failpoints.after(Action.READ_LOG)
+
+    def _is_let_go(self, ref: PodRef, container: str) -> bool:
+        """Whether the kubelet is done with the pod: it deletes it without grace then. A finalizer may keep it all the same."""
+        pod = self.find_pod(ref.namespace, ref.name)
+        if pod is None or pod.uid != ref.uid or pod.deletion_at is None or pod.deletion_grace_seconds != 0:
+            return False
+        seen = pod.container(container)
+        return seen is not None and seen.phase is ContainerPhase.TERMINATED
 
 
 def _read_pod(body: bytes) -> RawPod:

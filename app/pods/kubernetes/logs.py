@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
 import aiohttp
@@ -24,9 +24,18 @@ _READ_SILENCE_SECONDS = 60.0
 
 
 async def stream_log(
-    client: ApiClient, ref: PodRef, container: str, since: datetime | None, *, follow: bool
+    client: ApiClient,
+    ref: PodRef,
+    container: str,
+    since: datetime | None,
+    *,
+    follow: bool,
+    is_let_go: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[bytes]:
-    """The log in chunks, as `PodBackend.follow_log` says. Raises LogUnavailable."""
+    """The log in chunks, as `PodBackend.follow_log` says. Raises LogUnavailable.
+
+    `is_let_go` is asked at the kubelet's excuse: whether it has removed the container, so that the excuse is its last word.
+    """
     params = {"container": container, "timestamps": "true"}
     if follow:
         params["follow"] = "true"
@@ -56,4 +65,4 @@ async def stream_log(
     except (aiohttp.ClientError, OSError, TimeoutError) as exc:
         raise log_error(client.unreachable(exc)) from exc
     if excuse and not is_log:
-        raise LogUnavailable(excuse.decode(errors="replace").strip())
+        raise LogUnavailable(excuse.decode(errors="replace").strip(), gone=is_let_go())

@@ -9,6 +9,7 @@ import pytest
 
 from app.domain.errors import LogUnavailable
 from app.domain.pods import PodRef
+from app.pods.kubernetes.backend import KubernetesBackend
 from app.pods.kubernetes.client import ApiClient
 from app.pods.kubernetes.cluster import Cluster, NoCredentials
 from app.pods.kubernetes.logs import stream_log
@@ -49,6 +50,27 @@ async def test_log__kubelets_excuse_with_status_200__unavailable(
         await read(server, since)
     assert str(unavailable.value) == excuse.decode().strip()
     assert not unavailable.value.gone
+
+
+@pytest.mark.parametrize(("grace_seconds", "gone"), [(0, True), (30, False), (None, False)])
+async def test_log__excuse_for_a_pod_that_the_kubelet_is_done_with__gone(
+    server: FakeApiServer, grace_seconds: int | None, gone: bool
+) -> None:
+    names = {"run": "r", "task": "a", "attempt": "1", "instance": "inst"}
+    labels = {f"podrun.dev/{key}": value for key, value in names.items()}
+    metadata = {"name": "a", "namespace": "ci", "labels": labels}
+    if grace_seconds is not None:  # a finalizer keeps it
+        metadata |= {"deletionTimestamp": "2026-01-02T03:04:05Z", "deletionGracePeriodSeconds": grace_seconds}
+    ended = {"name": "main", "state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}
+    pod = server.put({"metadata": metadata, "spec": {}, "status": {"phase": "Succeeded", "containerStatuses": [ended]}})
+    server.log_body = EXCUSES[1]
+    backend = KubernetesBackend(Cluster(server=server.url, namespace="ci", credentials=NoCredentials()), instance="inst")
+    async with backend:
+        await backend.wait_synced("ci")
+        with pytest.raises(LogUnavailable) as unavailable:
+            async for _ in backend.read_log(PodRef("ci", "a", pod["metadata"]["uid"]), "main", None):
+                pass
+    assert unavailable.value.gone is gone
 
 
 @SINCE

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from urllib.parse import urlencode
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -50,13 +51,13 @@ def talker(name: str, lines: NumberedLines, bytes_per_second: float = 0, *, paus
 class LiveReader:
     """Follows a log over a websocket to its end. Where it is cut, it comes back by its last cursor."""
 
-    def __init__(self, api: Api, path: str, take: Callable[[Json], None]) -> None:
-        """`path` is below the prefix, without a query; `take` is given each frame of lines and each gap."""
+    def __init__(self, api: Api, path: str, take: Callable[[Json], None], **query: str) -> None:
+        """`path` is below the prefix; `take` is given each frame of lines and each gap."""
         self.end: str | None = None  #: the phase told in the last frame
         self.cuts = 0
         self._url = f"ws{api.url.removeprefix('http')}{PREFIX}{path}"
         self._take = take
-        self._cursor: str | None = None
+        self._query = query
 
     async def read(self, seconds: float) -> None:
         """Read to the end, which must come within so many seconds."""
@@ -74,29 +75,34 @@ class LiveReader:
                 await asyncio.sleep(AGAIN_SECONDS)
 
     async def _read(self) -> None:
-        url = self._url if self._cursor is None else f"{self._url}?cursor={self._cursor}"
-        async with connect(url, compression=None, proxy=None, max_size=None) as socket:
+        async with connect(f"{self._url}?{urlencode(self._query)}", compression=None, proxy=None, max_size=None) as socket:
             async for text in socket:
                 frame = json.loads(text)
                 if frame["type"] == "end":
                     self.end = frame["phase"]
                     return
                 if frame["type"] == "lines":
-                    self._cursor = frame["lines"][-1]["cursor"]
+                    self._query["cursor"] = frame["lines"][-1]["cursor"]
                     self._take(frame)
                 elif frame["type"] == "gap":
-                    self._cursor = frame["cursor"]
+                    self._query["cursor"] = frame["cursor"]
                     self._take(frame)
             raise ConnectionResetError("closed without an end")
 
 
-async def stored_log(api: Api, run_id: str, task: str, lines: NumberedLines, **query: object) -> LogCheck:
-    """The check of a task's log as it is stored now, gaps included; nothing is held in memory of it."""
-    check = LogCheck(lines)
+async def stored_frames(api: Api, run_id: str, task: str, **query: object) -> AsyncIterator[Json]:
+    """The lines and gaps of a task's log as they are stored now."""
     path = f"/runs/{run_id}/tasks/{task}/logs"
     async with api.http.stream("GET", path, params=query, headers={"Accept": "application/x-ndjson"}) as answer:
         assert answer.status_code == 200, await answer.aread()
         async for text in answer.aiter_lines():
             if text:
-                check.take(json.loads(text))
+                yield json.loads(text)
+
+
+async def stored_log(api: Api, run_id: str, task: str, lines: NumberedLines, **query: object) -> LogCheck:
+    """The check of a task's log as it is stored now, gaps included; nothing is held in memory of it."""
+    check = LogCheck(lines)
+    async for frame in stored_frames(api, run_id, task, **query):
+        check.take(frame)
     return check

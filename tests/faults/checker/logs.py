@@ -199,7 +199,8 @@ def _check_run_logs(evidence: Evidence) -> Iterator[str]:
             wanted = b"".join(parts).split(b"\n")[:-1]
             # Of a task that was tried again, the later attempt's may be stored before what the one before it said last.
             lines = found.get(task.encode(), [])
-            if (sorted(lines) != sorted(wanted)) if len(parts) > 1 else (lines != wanted):
+            # One that was stored in pieces has others' lines between them, and its name before each.
+            if (sorted(lines) != sorted(wanted)) if len(parts) > 1 else (b"".join(lines) != b"".join(wanted)):
                 yield f"the log of run {run_id} has {len(lines)} lines of {task}, its own log has {len(wanted)}, or others"
 
 

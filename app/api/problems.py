@@ -97,7 +97,9 @@ class Problem(BaseModel):
     status: int
     detail: str | None = None
     instance: str | None = Field(None, description="This occurrence, as the service's own log names it.")
-    errors: list[ProblemError] | None = Field(None, description="All that is wrong with the request.")
+    errors: list[ProblemError] | None = Field(
+        None, description="All that is wrong with the request; of more than 10,000 things the first."
+    )
 
 
 def problem_response(

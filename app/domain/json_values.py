@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from app.domain.errors import Fault
+from app.domain.faults import are_too_many, first_faults
 from app.domain.pointers import pointer, shown
 
 MAX_DEPTH = 100  #: levels of nesting
+#: Of all the keys together that lead to a value: each thing that is said of the value repeats them.
+MAX_PATH: Final = 4096
+_TOO_DEEP: Final = f"is nested deeper than {MAX_DEPTH} levels"
+_TOO_LONG: Final = f"the keys that lead to a value may have {MAX_PATH:,} characters in all, and these have more"
 
 #: A path from the root, newest first: (parent's path, key or index).
 _Path = tuple[Any, str | int] | None
@@ -44,17 +49,19 @@ def _scalar_fault(value: object) -> str | None:
     return f"must be a JSON value, not a {type(value).__name__}"
 
 
+def first_json_faults(document: object) -> tuple[list[Fault], bool]:
+    """As much as is told of what is not JSON in a document, and whether anything else can be asked of it."""
+    faults = first_faults(json_faults(document))
+    return faults, not are_too_many(faults) and not any(fault.detail in (_TOO_DEEP, _TOO_LONG) for fault in faults)
+
+
 def json_faults(document: object) -> Iterator[Fault]:
     """Everything in the document that is not JSON: NaN, other types, keys that are no text; NUL; nested too deeply."""
-    stack: list[tuple[object, _Path, int]] = [(document, None, 0)]
+    stack: list[tuple[object, _Path, int, int]] = [(document, None, 0, 0)]
     while stack:
-        value, path, depth = stack.pop()
+        value, path, depth, length = stack.pop()
         if isinstance(value, dict):
-            for key in value:
-                if not isinstance(key, str):
-                    yield Fault(_pointer(path), f"keys must be strings, not {shown(key)}")
-                elif fault := _text_fault(key):
-                    yield Fault(_pointer(path), f"the key {shown(key)} {fault}")
+            yield from _keys_faults(value, path, MAX_PATH - length)
             children: Any = value.items()
         elif isinstance(value, list):
             children = enumerate(value)
@@ -63,9 +70,22 @@ def json_faults(document: object) -> Iterator[Fault]:
                 yield Fault(_pointer(path), fault)
             continue
         if depth == MAX_DEPTH:
-            yield Fault(_pointer(path), f"is nested deeper than {MAX_DEPTH} levels")
+            yield Fault(_pointer(path), _TOO_DEEP)
             continue
         for key, child in children:
             # Most values are plain text: they are not worth a turn of their own.
             if type(child) is not str or not child.isascii() or "\0" in child:
-                stack.append((child, (path, key), depth + 1))
+                longer = length + len(key) if isinstance(key, str) else length
+                if longer <= MAX_PATH:
+                    stack.append((child, (path, key), depth + 1, longer))
+
+
+def _keys_faults(keys: Mapping[object, object], path: _Path, room: int) -> Iterator[Fault]:
+    """Faults of an object's keys, of which none may have more characters than there is room for."""
+    for key in keys:
+        if not isinstance(key, str):
+            yield Fault(_pointer(path), f"keys must be strings, not {shown(key)}")
+        elif len(key) > room:
+            yield Fault(_pointer(path), _TOO_LONG)
+        elif fault := _text_fault(key):
+            yield Fault(_pointer(path), f"the key {shown(key)} {fault}")

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from app.domain.errors import Fault
+from app.domain.faults import first_faults
 
 #: The faults of one value, with pointers relative to it.
 Check = Callable[[Any], Iterable[Fault]]
@@ -18,14 +19,17 @@ _memo: dict[tuple[Check, bytes], tuple[Fault, ...]] = {}
 
 
 def faults_of(check: Check, value: object) -> tuple[Fault, ...]:
-    """The faults that a check finds. Equal values are checked once: ten thousand tasks with the same resources cost one."""
+    """The faults that a check finds, as many as are told.
+
+    Equal values are checked once: ten thousand tasks with the same resources cost one.
+    """
     try:
         key = (check, msgspec.msgpack.encode(value))
     except (TypeError, ValueError, OverflowError, RecursionError):
-        return tuple(check(value))
+        return tuple(first_faults(check(value)))
     found = _memo.get(key)
     if found is None:
-        found = tuple(check(value))
+        found = tuple(first_faults(check(value)))
         if len(key[1]) <= _MEMO_BYTES:
             if len(_memo) >= _MEMO_VALUES:
                 _memo.clear()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from app.domain.errors import Fault
+from app.domain.faults import told
 
 _SHOWN = 80  #: characters of a value that a message repeats
 
@@ -30,7 +31,10 @@ def under(prefix: str, faults: Iterable[Fault]) -> Iterator[Fault]:
 
 
 def in_document_order(document: object, faults: Iterable[Fault]) -> list[Fault]:
-    """Each fault once, sorted by where its pointer leads in the document: what is written first comes first."""
+    """Each fault once, sorted by where its pointer leads in the document: what is written first comes first.
+
+    Of more than anybody reads the first ones, and a last one that says so.
+    """
     ranks: dict[int, dict[Any, int]] = {}
 
     def place(fault: Fault) -> list[int]:
@@ -48,7 +52,7 @@ def in_document_order(document: object, faults: Iterable[Fault]) -> list[Fault]:
                 break
         return path
 
-    return sorted(dict.fromkeys(faults), key=place)
+    return told(sorted(dict.fromkeys(faults), key=place))
 
 
 def shown(value: object) -> str:

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.domain.errors import Fault, InvalidBody
+from app.domain.faults import first_faults, told
 from app.domain.json_text import parse_json
 from app.domain.json_values import json_faults
 from app.domain.pointers import in_document_order, pointer, shown
 from app.domain.suggestions import CloseNames
+from app.domain.workflow.task_checks import MAX_TASKS
 from app.runs.documents import unknown_keys
 
 _MAX_TEXT = 1024
+#: In a retry: of all tasks, and of all that are for the end.
+MAX_NAMES = 2 * MAX_TASKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +63,13 @@ def read_retry(body: bytes) -> tuple[str, ...] | None:
     if isinstance(tasks, list):
         if not tasks:
             faults.append(Fault("/tasks", "must name a task; leave it out for all that failed"))
-        faults += [
+        if len(tasks) > MAX_NAMES:
+            faults.append(Fault("/tasks", f"must have at most {MAX_NAMES:,} names, not {len(tasks):,}"))
+        faults += first_faults(
             Fault(pointer("tasks", index), f"must be the name of a task, not {shown(name)}")
             for index, name in enumerate(tasks)
             if not isinstance(name, str)
-        ]
+        )
     elif tasks is not None:
         faults.append(Fault("/tasks", f"must be a list of names, not {shown(tasks)}"))
     _refuse(request, faults)
@@ -73,18 +79,20 @@ def read_retry(body: bytes) -> tuple[str, ...] | None:
 def task_names_faults(named: Sequence[str], known: Collection[str]) -> list[Fault]:
     """Faults of a retry's names that are none of the run's tasks."""
     there, close = frozenset(known), CloseNames(known)
-    faults = []
-    for index, name in enumerate(named):
-        if name not in there:
-            meant = close.find(name)
-            hint = f", did you mean {shown(meant)}?" if meant else ""
-            faults.append(Fault(pointer("tasks", index), f"the run has no task {shown(name)}{hint}"))
-    return faults
+
+    def faults() -> Iterator[Fault]:
+        for index, name in enumerate(named):
+            if name not in there:
+                meant = close.find(name)
+                hint = f", did you mean {shown(meant)}?" if meant else ""
+                yield Fault(pointer("tasks", index), f"the run has no task {shown(name)}{hint}")
+
+    return told(first_faults(faults()))
 
 
 def _read(body: bytes, keys: Sequence[str]) -> tuple[Mapping[str, Any], list[Fault]]:
     request = parse_json(body) if body.strip() else {}
-    faults = list(unknown_keys(request, keys))
+    faults = first_faults(unknown_keys(request, keys))
     return request if isinstance(request, dict) else {}, faults
 
 

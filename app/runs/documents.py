@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from app.domain.errors import Fault, InvalidBody, InvalidWorkflow, MalformedDocument
+from app.domain.faults import first_faults
 from app.domain.json_text import parse_json
 from app.domain.kubernetes.labels import labels_faults
 from app.domain.pointers import in_document_order, pointer, shown, under
@@ -60,7 +61,7 @@ def read_submission(body: bytes, request: object, pods: Pods, stored: bytes | Fa
         MalformedDocument: it is no JSON, or nested too deeply.
         InvalidBody: with everything that is wrong, in document order.
     """
-    faults = list(unknown_keys(request, _SUBMISSION_KEYS))
+    faults = first_faults(unknown_keys(request, _SUBMISSION_KEYS))
     if not isinstance(request, dict):
         raise InvalidBody(faults)
     workflow: Workflow | None = None
@@ -76,7 +77,7 @@ def read_submission(body: bytes, request: object, pods: Pods, stored: bytes | Fa
     faults.extend(under("/params", params_faults))
     labels = request.get("labels")
     if labels is not None:
-        faults.extend(under("/labels", labels_faults(labels)))
+        faults.extend(first_faults(under("/labels", labels_faults(labels))))
     if faults or workflow is None:
         raise InvalidBody(in_document_order(request, faults))
     return Submission(

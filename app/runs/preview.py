@@ -11,19 +11,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import orjson
 from pydantic import ValidationError
 
 from app.domain.errors import ExpressionFailed
 from app.domain.expressions.analysis import references
-from app.domain.expressions.templates import render, sources_in
+from app.domain.expressions.templates import added_characters, render, sources_in
 from app.domain.pods import AttemptKey
 from app.domain.workflow.document import SecretRef, Task
 from app.domain.workflow.nodes import Node, Workflow
-from app.domain.workflow.rendering import expand_foreach, render_task
+from app.domain.workflow.rendering import MAX_ADDED, expand_foreach, render_task
 from app.pods.manifest import build_pod
 
 #: More pods than this are counted, and not shown.
 PODS_LIMIT = 1000
+#: The same for pods whose manifests have more than this in all, as JSON.
+BYTES_LIMIT = 16 * 1024 * 1024
 #: Stands for the run's id.
 RUN_ID = "00000000-0000-7000-8000-000000000000"
 #: What of `run` can be told before there is one.
@@ -128,7 +131,19 @@ async def preview_pods(workflow: Workflow, evaluator: ItemEvaluator, *, namespac
         left_out += count - room
         if room:
             drafts += await _drafts(run, node, items if items is None else items[:room], evaluator)
-    return Preview(await asyncio.to_thread(lambda: [_manifest(run, draft) for draft in drafts]), left_out)
+    pods = await asyncio.to_thread(lambda: list(_first_manifests(run, drafts)))
+    return Preview(pods, left_out + len(drafts) - len(pods))
+
+
+def _first_manifests(run: _Run, drafts: Sequence[_Draft]) -> Iterator[Mapping[str, Any]]:
+    """The manifests of as many drafts as are shown; the others are not made."""
+    room = BYTES_LIMIT
+    for draft in drafts:
+        manifest = _manifest(run, draft)
+        room -= len(orjson.dumps(manifest))
+        if room < 0:
+            return
+        yield manifest
 
 
 def _has_pod(node: Node) -> bool:
@@ -208,7 +223,10 @@ def _pod(run: _Run, draft: _Draft, task: Task) -> dict[str, Any]:
 
 def _unchecked_task(draft: _Draft) -> tuple[Task, dict[str, str]]:
     """The task, some of whose values are still expressions; and the expressions that stand for a whole list or object."""
-    rendered = render({**draft.node.late_defaults, **draft.node.written}, draft.values)
+    written, texts = {**draft.node.late_defaults, **draft.node.written}, draft.values
+    if added_characters(written, texts) > MAX_ADDED:
+        texts = {source: _as_written(source) for source in texts}
+    rendered = render(written, texts)
     values: dict[str, Any] = {}
     held: dict[str, str] = {}
     for key, value in rendered.items():

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.domain.errors import ExpressionFailed, Fault, InvalidBody
-from app.domain.expressions.templates import as_text, render, sources_in
+from app.domain.expressions.templates import added_characters, as_text, render, sources_in
 from app.domain.kubernetes.labels import labels_faults
 from app.domain.pointers import pointer
 from app.runs.documents import Submission
 from app.runs.ports import Evaluator
 
 _MAX_GROUP = 253
+_MAX_ADDED = 1024 * 1024  #: characters that expressions may put into one text: no label and no group has as many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,8 @@ async def _values(places: Mapping[str, str], params: Mapping[str, Any], evaluato
         (outcome,) = await evaluator.evaluate(sources, {"params": dict(params)})
         if isinstance(outcome, ExpressionFailed):
             values[place] = Fault(place, str(outcome))
+        elif added_characters(text, outcome) > _MAX_ADDED:
+            values[place] = Fault(place, f"its expressions put more than {_MAX_ADDED // 2**20} MiB into the text")
         else:
             values[place] = as_text(render(text, outcome))
     return values

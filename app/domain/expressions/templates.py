@@ -18,6 +18,7 @@ from app.domain.pointers import pointer
 
 OPENING: Final = "${{"
 MAX_SOURCE_BYTES: Final = 4096
+MAX_IN_TEXT: Final = 1000  #: expressions
 _SHORT_TEXT: Final = 2048  #: characters
 _EXACT_DOUBLES: Final = 2**53  #: below it a double is a whole number exactly
 
@@ -61,7 +62,7 @@ def parse(text: str) -> tuple[str | Expression, ...]:
     """The parts of a text, in order: literal text (never empty) and expressions.
 
     Raises:
-        InvalidTemplate: an expression does not end.
+        InvalidTemplate: an expression does not end, or there are too many.
     """
     # Each item of a fan-out has the same texts again; long ones would cost more memory than time.
     return _parse_short(text) if len(text) <= _SHORT_TEXT else _parse(text)
@@ -81,6 +82,8 @@ def _parse(text: str) -> tuple[str | Expression, ...]:
         inside = start + len(OPENING)
         end = _end_of_expression(text, inside)
         parts.append(Expression(text[inside:end].strip()))
+        if len(parts) > 2 * MAX_IN_TEXT:
+            raise InvalidTemplate(f"a text may hold at most {MAX_IN_TEXT:,} expressions")
         position = end + 2
     if position < len(text):
         parts.append(text[position:])
@@ -160,6 +163,17 @@ def template_faults(value: object, prefix: str = "") -> Iterator[Fault]:
             parse(text)
         except InvalidTemplate as error:
             yield Fault(place, str(error))
+
+
+def added_characters(value: Any, values: Mapping[str, Any]) -> int:
+    """How many characters the values have that `render` puts in, each as often as its expression stands there."""
+    sizes: dict[str, int] = {}
+    total = 0
+    for found in sources_in(value):
+        if found.source not in sizes:
+            sizes[found.source] = len(as_text(values[found.source]))
+        total += sizes[found.source]
+    return total
 
 
 def render(value: Any, values: Mapping[str, Any]) -> Any:

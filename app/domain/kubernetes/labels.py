@@ -20,6 +20,7 @@ _QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
 _CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]+")
 
 _ANNOTATIONS_BYTES = 256 * 1024
+MAX_LABELS = 1000  #: of a run: each of its pods has them, and each answer that shows it
 
 
 def label_name_fault(text: str) -> str | None:
@@ -121,6 +122,9 @@ def _own_labels(value: object) -> Iterator[Fault]:
 
 def labels_faults(value: object) -> Iterator[Fault]:
     """Faults of a run's labels, also those that are podrun's own."""
+    if isinstance(value, dict) and len(value) > MAX_LABELS:
+        yield Fault("", f"a run may have at most {MAX_LABELS:,} labels, not {len(value):,}")
+        return
     yield from selector_labels_faults(value, nullable=False)
     yield from _own_labels(value)
 

@@ -30,16 +30,16 @@ _DECIMAL = {
     "E": Fraction(10**18),
 }
 _LONGEST = 100  #: characters
+_INT64 = range(-(2**63), 2**63)
 
 
 def parse_quantity(value: object) -> Fraction | None:
     """The number that a quantity stands for, None where it is no quantity. JSON numbers are quantities too."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    try:
-        text = str(value)
-    except ValueError:  # an integer of more digits than Python prints
+    if isinstance(value, int) and value not in _INT64:  # no JSON that we write holds it
         return None
+    text = str(value)
     match = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST else None
     if match is None:
         return None

@@ -38,6 +38,9 @@ _TYPES = {
     "array": "a list",
 }
 _FEW = 8  #: known keys that a message lists
+#: Of one object. The library finds all that are wrong before it tells of the first, each in 20 µs and 3 kB; etcd would hardly
+#: take a pod of so many.
+MAX_VALUES = 20_000
 
 
 def _newest_definitions() -> dict[str, Any]:
@@ -195,8 +198,11 @@ def schema_faults(definition: str, value: object, *, is_part: bool = False) -> I
 
     `is_part`: of a part of one, which need not have the keys that are required of the whole.
     """
+    if _holds_more_than(MAX_VALUES, value):
+        yield Fault("", f"holds more than {MAX_VALUES:,} values: Kubernetes takes no object of that size")
+        return
     try:
-        errors = list(_validator(definition).iter_errors(value))
+        errors = _validator(definition).iter_errors(value)
     except (ValueError, TypeError, OverflowError):
         yield Fault("", "holds a value that is not JSON")
         return
@@ -207,10 +213,25 @@ def schema_faults(definition: str, value: object, *, is_part: bool = False) -> I
 
 def required_faults(definition: str, value: object) -> Iterator[Fault]:
     """The keys that a Kubernetes object lacks."""
+    if _holds_more_than(MAX_VALUES, value):
+        return  # its shape's check tells
     with suppress(ValueError, TypeError, OverflowError):
         for error in _validator(definition).iter_errors(value):
             if error.kind.name == "required":
                 yield from _faults_of(error)
+
+
+def _holds_more_than(count: int, value: object) -> bool:
+    """Whether there are more values than that in a value, itself not counted."""
+    waiting = [value]
+    while waiting:
+        node = waiting.pop()
+        children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        count -= len(children)
+        if count < 0:
+            return True
+        waiting.extend(child for child in children if isinstance(child, dict | list))
+    return False
 
 
 def _faults_of(error: ValidationError) -> Iterator[Fault]:

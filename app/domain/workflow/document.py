@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
 from app.domain.errors import Fault
-from app.domain.pointers import shown
+from app.domain.faults import MOST_FAULTS
+from app.domain.kubernetes.schema import unknown_key
+from app.domain.pointers import pointer, shown
 from app.domain.workflow import field_types as types
 from app.domain.workflow.document_faults import refuse
 from app.domain.workflow.field_types import MAX_RETRIES
@@ -20,6 +22,8 @@ from app.domain.workflow.task_checks import MAX_TASKS
 
 PENDING_TIMEOUT_SECONDS = 600.0
 EXIT_TIMEOUT_SECONDS = 600.0  #: `timeout_seconds` of a task of `on_exit` that says nothing else
+MAX_SECRETS = 1000  #: of one task
+MAX_OUTPUTS = 1000  #: names: their values have 4,096 bytes for all of them
 
 
 class Document(BaseModel):
@@ -30,9 +34,14 @@ class Document(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, value: object) -> object:
-        if not isinstance(value, dict) or None not in value.values():
+        if not isinstance(value, dict):
             return value
         fields = cls.model_fields
+        if len(value) > len(fields) + MOST_FAULTS:
+            # Pydantic would tell of each of them, however many there are.
+            refuse(Fault(pointer(str(key)), unknown_key(str(key), (*fields,))) for key in value if key not in fields)
+        if None not in value.values():
+            return value
         return {key: item for key, item in value.items() if item is not None or key not in fields or fields[key].is_required()}
 
 
@@ -46,12 +55,17 @@ class Retries(Document):
     )
     max_delay_seconds: types.DelaySeconds = Field(300.0, description="The delay never grows over this.")
     jitter: bool = Field(True, description="Whether the delay is varied at random, so that many do not come back at once.")
-    on: Annotated[tuple[Literal["Failed", "Error"], ...], Field(strict=False)] = Field(
+    on: Annotated[tuple[Literal["Failed", "Error"], ...], Field(strict=False), types.at_most(2)] = Field(
         ("Failed", "Error"), min_length=1, max_length=2, description="The phases that are tried again."
     )
-    exit_codes: Annotated[tuple[Annotated[int, Field(ge=1, le=255)], ...], Field(strict=False)] | None = Field(
-        None, min_length=1, max_length=255, description="Of Failed attempts only these exit codes are tried again; none: all."
-    )
+    exit_codes: (
+        Annotated[
+            tuple[Annotated[int, Field(ge=1, le=255)], ...],
+            Field(strict=False, min_length=1, max_length=255),
+            types.at_most(255),
+        ]
+        | None
+    ) = Field(None, description="Of Failed attempts only these exit codes are tried again; none: all.")
 
 
 def _as_retries(value: object) -> object:
@@ -134,8 +148,8 @@ class TaskDefaults(Document):
     resources: types.Resources = Field(
         default_factory=dict, description="Requests and limits of the main container: ResourceRequirements."
     )
-    secrets: Annotated[tuple[SecretRef, ...], Field(strict=False)] = Field(
-        (), description="Secrets by reference, as environment variables or files."
+    secrets: Annotated[tuple[SecretRef, ...], Field(strict=False), types.at_most(MAX_SECRETS)] = Field(
+        (), max_length=MAX_SECRETS, description="Secrets by reference, as environment variables or files."
     )
     volumes: types.Volumes = Field(default_factory=list, description="Volumes of the pod: Volume.")
     volume_mounts: types.VolumeMounts = Field(
@@ -174,7 +188,11 @@ class TaskDefaults(Document):
     )
     approval: Approval | None = Field(None, description="The task has no pod: it waits until somebody approves or rejects it.")
     outputs: Annotated[
-        dict[str, OutputSpec], BeforeValidator(_as_outputs, json_schema_input_type=dict[str, OutputSpec | None])
+        dict[str, OutputSpec],
+        BeforeValidator(
+            _as_outputs, json_schema_input_type=Annotated[dict[str, OutputSpec | None], Field(max_length=MAX_OUTPUTS)]
+        ),
+        types.at_most(MAX_OUTPUTS),
     ] = Field(default_factory=dict, description="What the task must hand on: names, and whether each is required.")
     retries: Annotated[Retries, BeforeValidator(_as_retries, json_schema_input_type=int | Retries)] = Field(
         Retries(limit=0), description="How many attempts may follow a failed one, or an object that also says when."
@@ -192,7 +210,9 @@ class Task(TaskDefaults):
     """A node of the workflow's graph: one pod, or none. As a node's `spec` it is complete: the defaults are merged in."""
 
     name: types.LabelName = Field(description="Its name, unique in the workflow: a DNS-1123 label.")
-    depends_on: types.Strings = Field((), max_length=MAX_TASKS, description="Names of the tasks that it waits for.")
+    depends_on: Annotated[types.Strings, types.at_most(MAX_TASKS)] = Field(
+        (), max_length=MAX_TASKS, description="Names of the tasks that it waits for."
+    )
 
 
 class ParamSpec(Document):

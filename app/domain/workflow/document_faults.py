@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from app.domain.errors import Fault
+from app.domain.faults import first_faults
 from app.domain.kubernetes.schema import unknown_key
 from app.domain.pointers import pointer, shown, under
 
@@ -18,8 +19,8 @@ _FAULTS = "faults"
 
 
 def refuse(faults: Iterable[Fault]) -> None:
-    """Fail a pydantic validator with all these faults, if there are any."""
-    if found := tuple(faults):
+    """Fail a pydantic validator with these faults, as many as are told, if there are any."""
+    if found := tuple(first_faults(faults)):
         raise PydanticCustomError(_FAULTS, "is not valid", {_FAULTS: found})
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import islice
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from app.domain.errors import Fault
+from app.domain.faults import MOST_FAULTS
 from app.domain.kubernetes.containers import (
     env_faults,
     env_from_faults,
@@ -33,7 +35,7 @@ from app.domain.kubernetes.pod_overlay import pod_overlay_faults
 from app.domain.kubernetes.scheduling import affinity_faults, tolerations_faults
 from app.domain.kubernetes.volumes import volume_mounts_faults, volumes_faults
 from app.domain.memo import Check, faults_of
-from app.domain.pointers import shown
+from app.domain.pointers import pointer, shown
 from app.domain.workflow.document_faults import refuse
 from app.domain.workflow.schedule_checks import cron_fault, timezone_fault
 from app.domain.workflow.task_checks import TRIGGER_RULES, foreach_faults, trigger_rule_fault, when_faults
@@ -70,6 +72,26 @@ def _value(check: Check, shape: Any, *, keeps_nulls: bool = False) -> PlainValid
     return PlainValidator(validate, json_schema_input_type=shape)
 
 
+def at_most(count: int) -> BeforeValidator:
+    """A validator that refuses a list or an object for its length before anything in it is looked at."""
+
+    def validate(value: Any) -> Any:
+        if isinstance(value, list | dict) and len(value) > count:
+            refuse([Fault("", f"must have at most {count:,} items, not {len(value):,}")])
+        return value
+
+    return BeforeValidator(validate)
+
+
+def _with_few_wrong(value: Any) -> Any:
+    """Refuse a list of more items that are no text than are told: pydantic would tell of each of them."""
+    if isinstance(value, list):
+        wrong = [*islice((index for index, item in enumerate(value) if not isinstance(item, str)), MOST_FAULTS + 1)]
+        if len(wrong) > MOST_FAULTS:
+            refuse(Fault(pointer(index), f"must be a string, not {shown(value[index])}") for index in wrong)
+    return value
+
+
 def _absolute_path_fault(text: str) -> str | None:
     if "\n" in text or ":" in text[2:]:
         return f"{shown(text)} must be a path without ':' and line breaks"
@@ -100,7 +122,7 @@ Cron = Annotated[str, _text(cron_fault)]
 TimeZone = Annotated[str, _text(timezone_fault)]
 WorkingDir = Annotated[str, _text(_working_dir_fault)]
 MountPath = Annotated[str, _text(_absolute_path_fault)]
-Strings = Annotated[tuple[str, ...], Field(strict=False)]
+Strings = Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_with_few_wrong)]
 Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
 DelaySeconds = Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)]
 

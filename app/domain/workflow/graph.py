@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import count
+from itertools import count, islice
 from typing import Any, NamedTuple
 
 from app.domain.errors import Fault
+from app.domain.faults import MOST_FAULTS
 from app.domain.pointers import shown
 from app.domain.suggestions import CloseNames
+from app.domain.workflow.task_checks import MAX_TASKS
 
 _SHOWN_TASKS = 10  #: names of a cycle that a message repeats
 _FEW_EDGES = 8  #: of a task, looked through before the sets of all its upstream tasks are made
@@ -97,12 +99,13 @@ class Graph:
                 yield Fault(f"{self.place(index)}/name", f"{shown(name)} is the name of {self.place(first)[1:]} already")
 
     def _edge_faults(self) -> Iterator[Fault]:
-        """Faults of single dependencies; those that lead to another task become edges."""
-        close = CloseNames(self.index)
+        """Faults of single dependencies, as many as are told; those that lead to another task become edges."""
+        close, told = CloseNames(self.index), 0
         for index, task in enumerate(self._tasks):
             written = task.get("depends_on") if isinstance(task, dict) else None
             if not isinstance(written, list) or not written:
                 continue
+            written = written[:MAX_TASKS]  # a longer one is told of as such
             if (upstream := self._all_right(index, written)) is not None:
                 self._upstream[index] = upstream
                 continue
@@ -112,11 +115,13 @@ class Graph:
                 if not isinstance(name, str):
                     continue
                 other = self.index.get(name)
-                if detail := self._edge_detail(name, name in seen, index, other, close):
-                    yield Fault(f"{self.place(index)}/depends_on/{item}", detail)
-                elif other is not None:
+                if name not in seen and other is not None and self._is_edge(index, other):
                     self._upstream[index].append(other)
                     items.append(item)
+                elif told <= MOST_FAULTS:
+                    detail = self._edge_detail(name, name in seen, index, other, close)
+                    yield Fault(f"{self.place(index)}/depends_on/{item}", detail)
+                    told += 1
                 seen.add(name)
 
     def _all_right(self, index: int, names: list[Any]) -> list[int] | None:
@@ -130,7 +135,11 @@ class Graph:
         is_inside = min(found) >= self._main if self.is_exit(index) else max(found) < self._main
         return found if is_inside else None
 
-    def _edge_detail(self, name: str, is_repeated: bool, index: int, upstream: int | None, close: CloseNames) -> str | None:
+    def _is_edge(self, index: int, upstream: int) -> bool:
+        return upstream != index and self.is_exit(upstream) == self.is_exit(index)
+
+    def _edge_detail(self, name: str, is_repeated: bool, index: int, upstream: int | None, close: CloseNames) -> str:
+        """What is wrong with a dependency that is no edge."""
         if is_repeated:
             return f"{shown(name)} is given twice: once is enough"
         if upstream is None:
@@ -138,11 +147,9 @@ class Graph:
             return f"there is no task {shown(name)}" + (f": did you mean {shown(meant)}?" if meant else "")
         if upstream == index:
             return f"{shown(name)} depends on itself"
-        if self.is_exit(upstream) and not self.is_exit(index):
+        if self.is_exit(upstream):
             return f"{shown(name)} is a task of on_exit, which runs when all others are over: nothing else can wait for it"
-        if self.is_exit(index) and not self.is_exit(upstream):
-            return f"{shown(name)} is no task of on_exit: these run when all others are over, and depend only on each other"
-        return None
+        return f"{shown(name)} is no task of on_exit: these run when all others are over, and depend only on each other"
 
     def _cycle_faults(self) -> Iterator[Fault]:
         component = self._component.of
@@ -153,16 +160,19 @@ class Graph:
         for number, tasks in members.items():
             if len(tasks) == 1:
                 continue
-            # An edge inside a strongly connected component is part of a cycle, and no other edge is.
-            inside = [
-                (task, item, upstream)
-                for task in tasks
-                for item, upstream in zip(self._items.get(task, count()), self._upstream[task], strict=False)
-                if component[upstream] == number
-            ]
-            detail = _cycle_detail(names, tasks, {task: upstream for task, _, upstream in inside}, len(inside))
-            for task, item, _ in inside:
+            edges = sum(1 for _ in self._inside(tasks, number))
+            is_one_path = edges == len(tasks) <= _SHOWN_TASKS
+            upstream = {task: other for task, _, other in self._inside(tasks, number)} if is_one_path else {}
+            detail = _cycle_detail(names, tasks, upstream)
+            for task, item, _ in islice(self._inside(tasks, number), MOST_FAULTS + 1):
                 yield Fault(f"{self.place(task)}/depends_on/{item}", detail)
+
+    def _inside(self, tasks: Sequence[int], number: int) -> Iterator[tuple[int, int, int]]:
+        """The edges inside a strongly connected component (task, item, upstream): part of a cycle, as no other edge is."""
+        for task in tasks:
+            for item, upstream in zip(self._items.get(task, count()), self._upstream[task], strict=False):
+                if self._component.of[upstream] == number:
+                    yield task, item, upstream
 
 
 def graph_faults(tasks: Sequence[object], on_exit: Sequence[object] = ()) -> list[Fault]:
@@ -175,8 +185,9 @@ def _name(task: object) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _cycle_detail(names: Sequence[str], tasks: Sequence[int], upstream: Mapping[int, int], edges: int) -> str:
-    if edges == len(tasks) <= _SHOWN_TASKS:
+def _cycle_detail(names: Sequence[str], tasks: Sequence[int], upstream: Mapping[int, int]) -> str:
+    """What is said of a cycle; `upstream`: of each of its tasks, where they are one path and few."""
+    if upstream:
         path = [tasks[0]]
         while len(path) <= len(tasks):
             path.append(upstream[path[-1]])

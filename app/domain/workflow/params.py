@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from itertools import chain, groupby, islice
 from typing import Any, cast
 
 from pydantic import ValidationError
 
 from app.domain.errors import Fault
 from app.domain.expressions.templates import sources_in, template_faults
-from app.domain.json_values import json_faults
+from app.domain.faults import MOST_FAULTS, first_faults
+from app.domain.json_values import first_json_faults
 from app.domain.pointers import pointer, shown, under
 from app.domain.suggestions import CloseNames
 from app.domain.workflow.document import ParamSpec
@@ -57,6 +59,8 @@ def parse_params(written: object) -> tuple[dict[str, Param], list[Fault]]:
             faults.append(Fault(pointer(name), fault))
         params[name], found = _parse_param(value)
         faults.extend(under(pointer(name), found))
+        if len(faults) > MOST_FAULTS:
+            break  # nothing behind these is told
     return params, faults
 
 
@@ -137,7 +141,7 @@ def _checked(kind: ParamType, value: Any) -> tuple[Any, list[Fault]]:
             return float(cast("float", value)), []
         except OverflowError:
             return value, [Fault("", f"must be a number that fits a double, not {shown(value)}")]
-    return value, list(whole_numbers_faults(value))
+    return value, first_faults(whole_numbers_faults(value))
 
 
 def _write_hint(kind: ParamType, value: object) -> str:
@@ -158,6 +162,8 @@ def _checked_enum(kind: ParamType, enum: list[Any]) -> tuple[list[Any], list[Fau
         value, found = _checked(kind, item)
         values.append(value)
         faults.extend(under(pointer(index), found))
+        if len(faults) > MOST_FAULTS:
+            break
         if not found and (first := seen.setdefault(_canonical(value), index)) != index:
             faults.append(Fault(pointer(index), f"{shown(item)} is given twice, at enum/{first} too: once is enough"))
     return values, faults
@@ -180,9 +186,9 @@ def _not_among(value: object, enum: list[Any] | tuple[Any, ...]) -> str:
 
 
 def _expression_faults(value: object) -> Iterator[Fault]:
-    for place in dict.fromkeys(
-        [found.pointer for found in sources_in(value)] + [fault.pointer for fault in template_faults(value)]
-    ):
+    written = (found.pointer for found in sources_in(value))
+    places = chain((place for place, _ in groupby(written)), (fault.pointer for fault in template_faults(value)))
+    for place in islice(places, MOST_FAULTS + 1):
         yield Fault(place, "no expression may stand in what a param is by default: a run's values are not expressions")
 
 
@@ -199,8 +205,8 @@ def resolve_params(params: Mapping[str, Param], given: object) -> tuple[dict[str
     if given is not None and not isinstance(given, dict):
         return {}, [Fault("", f"must be an object of names and values, not {shown(given)}")]
     given = given or {}
-    faults = list(json_faults(given))
-    if any("nested deeper" in fault.detail for fault in faults):
+    faults, is_readable = first_json_faults(given)
+    if not is_readable:
         return {}, faults
     faults.extend(_unknown_faults(params, given))
     values: dict[str, Any] = {}

@@ -8,12 +8,14 @@ executor). It is pure. The models of the document are in `domain.document`, what
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from pydantic import ValidationError
 
 from app.domain.errors import Fault, InvalidWorkflow
-from app.domain.json_values import json_faults
+from app.domain.faults import first_faults
+from app.domain.json_values import first_json_faults
 from app.domain.kubernetes.object_checks import is_templated
 from app.domain.pointers import in_document_order, pointer, shown, tokens, under
 from app.domain.workflow.checks import count_tasks
@@ -36,6 +38,7 @@ from app.domain.workflow.placeholders import Placeholders, may_hold_expressions
 from app.domain.workflow.reading import Defaults, TaskReader
 from app.domain.workflow.rendering import expand_foreach, max_parallel_of, namespace_fault, render_task
 from app.domain.workflow.schedule_checks import schedule_faults
+from app.domain.workflow.sizes import size_faults
 from app.domain.workflow.task_checks import MAX_TASKS
 
 __all__ = [
@@ -59,28 +62,32 @@ def parse_workflow(document: object) -> Workflow:
     """Read a posted document: check all of it, and merge the defaults into its tasks.
 
     Raises:
-        InvalidWorkflow: with everything that is wrong, in document order, each thing once.
+        InvalidWorkflow: with everything that is wrong, in document order, each thing once; see `faults` for how much that is.
     """
-    faults = list(json_faults(document))
-    if any("nested deeper" in fault.detail for fault in faults):
-        raise InvalidWorkflow(faults)  # nothing else can be asked of it
+    faults, is_readable = first_json_faults(document)
+    if not is_readable:
+        raise InvalidWorkflow(in_document_order(document, faults))
     if not isinstance(document, dict):
         raise InvalidWorkflow(in_document_order(document, [*faults, Fault("", f"must be an object, not {shown(document)}")]))
+    defaults = Defaults(document.get("task_defaults"))
+    if too_large := first_faults(size_faults(defaults.value, {key: _tasks_of(document, key) for key in _SECTIONS})):
+        raise InvalidWorkflow(in_document_order(document, [*faults, *too_large]))
     keys = _RunKeys(document)
     params, params_faults = parse_params(document.get("params"))
-    faults.extend(under("/params", params_faults))
     graph = Graph(_tasks_of(document, "tasks"), _tasks_of(document, "on_exit"))
     checks = ExpressionChecks(params, graph)
-    defaults = Defaults(document.get("task_defaults"))
     readers = list(_readers(document, defaults))
-    faults.extend(keys.faults(checks))
-    faults.extend(_sections_faults(document, defaults))
-    faults.extend(defaults.faults(checks))
-    faults.extend(graph.faults())
-    for reader in readers:
-        faults.extend(reader.faults(checks))
-    if faults:
-        raise InvalidWorkflow(in_document_order(document, faults))
+    found = chain(
+        faults,
+        under("/params", params_faults),
+        keys.faults(checks),
+        _sections_faults(document, defaults),
+        defaults.faults(checks),
+        graph.faults(),
+        chain.from_iterable(reader.faults(checks) for reader in readers),
+    )
+    if told := first_faults(found):
+        raise InvalidWorkflow(in_document_order(document, told))
     return keys.workflow(params, readers)
 
 

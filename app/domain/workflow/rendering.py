@@ -7,22 +7,23 @@ task after a restart.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import prod
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from app.domain.errors import ExpressionFailed, Fault
-from app.domain.expressions.templates import Found, as_text, render, sources_in
+from app.domain.expressions.templates import Found, added_characters, as_text, render, sources_in
 from app.domain.pointers import either, pointer, shown, tokens
 from app.domain.workflow.checks import merged_task_faults, secrets_faults, written_task_faults
 from app.domain.workflow.document import MERGED_BY_KEY, Task
 from app.domain.workflow.merging import merge_maps
 from app.domain.workflow.nodes import Foreach, Node
 from app.domain.workflow.reading import combinations, task_model_faults
-from app.domain.workflow.task_checks import MAX_PARALLEL, MAX_TASKS
+from app.domain.workflow.task_checks import MAX_ITEMS_BYTES, MAX_PARALLEL, items_fault, static_count
 
 _FAULTS_SHOWN = 3  #: that a message tells of
+#: Characters that expressions may put into one task, each as often as it stands there: no pod and no command takes more.
+MAX_ADDED: Final = 4 * 1024 * 1024
 #: Begins what is said where text is wanted and something else stands.
 _WANTS_TEXT = "must be a string, not "
 
@@ -40,6 +41,8 @@ def render_task(node: Node, values: Mapping[str, Any], namespaces: Sequence[str]
     """
     if node.spec is not None:
         return node.spec
+    if added_characters([node.written, node.late_defaults], values) > MAX_ADDED:
+        raise ExpressionFailed(f"its expressions put more than {MAX_ADDED // 2**20} MiB into the task")
     task = _rendered(node, values)
     model, faults = _checked(task)
     wanting = {fault.pointer for fault in faults if fault.detail.startswith(_WANTS_TEXT)}
@@ -90,11 +93,11 @@ def _checked(task: dict[str, Any]) -> tuple[Task | None, list[Fault]]:
 def _put_text(task: dict[str, Any], found: Found) -> None:
     """Where an expression is alone and text is wanted, put in its value as text."""
     owner: Any = task
-    steps = [int(step) if step.isdecimal() else step for step in tokens(found.pointer)]
-    for step in steps[:-1]:
-        owner = owner[step if isinstance(owner, list) else str(step)]
-    last = steps[-1] if isinstance(owner, list) else str(steps[-1])
-    owner[last] = as_text(owner[last])
+    *steps, last = tokens(found.pointer)
+    for step in steps:
+        owner = owner[int(step) if isinstance(owner, list) else step]
+    key = int(last) if isinstance(owner, list) else last
+    owner[key] = as_text(owner[key])
 
 
 def _message(faults: Sequence[Fault]) -> str:
@@ -111,18 +114,19 @@ def expand_foreach(foreach: Foreach, values: Mapping[str, Any]) -> list[Any]:
         values: of each of its `expressions`, by source.
 
     Raises:
-        ExpressionFailed: a value is no list, or there are more items than a workflow may have tasks.
+        ExpressionFailed: a value is no list, or there are more items than a workflow may have tasks, or they are too large.
     """
     if foreach.items is not None:
         return list(foreach.items)
+    if added_characters(foreach.written, values) > MAX_ITEMS_BYTES:
+        raise ExpressionFailed(f"foreach: its items may have {MAX_ITEMS_BYTES // 2**20} MiB in all")
     lists = render(foreach.written, values)
     for place, items in lists.items() if isinstance(lists, dict) and isinstance(foreach.written, dict) else [("", lists)]:
         if not isinstance(items, list):
             what = pointer("foreach", *([place] if place else []))[1:]
             raise ExpressionFailed(f"{what}: must be a list, not {shown(items)}")
-    count = prod(map(len, lists.values())) if isinstance(lists, dict) else len(lists)
-    if count > MAX_TASKS:
-        raise ExpressionFailed(f"foreach: must have at most {MAX_TASKS:,} items, not {count:,}")
+    if fault := items_fault(lists, static_count(lists) or 0):
+        raise ExpressionFailed(f"foreach: {fault}")
     return list(combinations(lists))
 
 

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from math import prod
 
+import msgspec
+
 from app.domain.errors import Fault, InvalidTemplate
 from app.domain.expressions.templates import OPENING, source_alone
 from app.domain.pointers import either, pointer, shown
@@ -17,6 +19,7 @@ from app.domain.workflow.trigger_rules import TriggerRule
 
 MAX_PARALLEL = 1_000_000  #: items of a fan-out at a time
 MAX_TASKS = 10_000  #: of one workflow, items of fan-outs counted
+MAX_ITEMS_BYTES = 16 * 1024 * 1024  #: of a fan-out's items as JSON: of named lists, each in every combination
 TRIGGER_RULES = tuple(rule.value for rule in TriggerRule)
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
@@ -70,8 +73,8 @@ def foreach_faults(value: object) -> Iterator[Fault]:
     else:
         yield from _list_faults(value, "a list, an object of lists, or one ${{ }} that gives a list")
     count = static_count(value)
-    if count is not None and count > MAX_TASKS:
-        yield Fault("", f"must have at most {MAX_TASKS:,} items, not {count:,}")
+    if count is not None and (detail := items_fault(value, count)):
+        yield Fault("", detail)
     else:
         yield from whole_numbers_faults(value)
 
@@ -101,6 +104,41 @@ def static_count(value: object) -> int | None:
     if isinstance(value, Mapping) and value and all(isinstance(items, list) for items in value.values()):
         return prod(len(items) for items in value.values())
     return None
+
+
+def items_fault(lists: object, count: int) -> str | None:
+    """Why a fan-out over these lists has too many items, or too large ones, None if it has not; `count`: of its items."""
+    if count > MAX_TASKS:
+        # Of lists of ten that are many the product has thousands of digits.
+        return (
+            f"must have at most {MAX_TASKS:,} items, not {count:,}"
+            if count < 10**18
+            else f"must have at most {MAX_TASKS:,} items"
+        )
+    if isinstance(lists, dict) and _combined_bytes(lists, count) > MAX_ITEMS_BYTES:
+        return f"its items may have {MAX_ITEMS_BYTES // 2**20} MiB in all: each stands in every combination with the others"
+    return None
+
+
+def _combined_bytes(lists: Mapping[str, object], count: int) -> int:
+    """How many bytes of JSON all combinations have, about; once there are too many, fewer."""
+    found = 0
+    for items in lists.values():
+        if isinstance(items, list) and items:
+            for item in items:
+                found += _bytes_of(item) * (count // len(items))
+                if found > MAX_ITEMS_BYTES:
+                    return found
+    return found
+
+
+def _bytes_of(value: object) -> int:
+    if value is None or isinstance(value, bool | int | float):
+        return 8
+    try:
+        return len(value) if isinstance(value, str) else len(msgspec.json.encode(value))
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return 0  # it is no JSON, which is told elsewhere
 
 
 def _is_expression(value: object) -> bool:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from app.domain.errors import Fault
+from app.domain.faults import first_faults
 from app.domain.kubernetes.object_checks import is_templated
 from app.domain.pods import MAIN
 from app.domain.suggestions import suggest_key
 from app.domain.workflow.document import Task
+from app.domain.workflow.task_checks import MAX_TASKS
 from app.pods.port import Manifest
 
 _REFUSED = ("env_from", "secrets", "init_containers", "sidecars", "volumes", "volume_mounts", "pod")
@@ -50,6 +53,8 @@ _OWN_LABELS = ("podrun.dev/", "app.kubernetes.io/managed-by")
 def find_refused(document: Mapping[str, Any]) -> list[Fault]:
     """What of a workflow document would be lost on this machine, in document order; a fault of the defaults only once.
 
+    As much of it as is told.
+
     The document may be wrong in other ways: what is no task is passed over.
     """
     given = document.get("task_defaults")
@@ -57,18 +62,20 @@ def find_refused(document: Mapping[str, Any]) -> list[Fault]:
     places = [
         (f"/{part}/{index}", task)
         for part in ("tasks", "on_exit")
-        for index, task in enumerate(document[part] if isinstance(document.get(part), list) else ())
+        for index, task in enumerate(document[part][:MAX_TASKS] if isinstance(document.get(part), list) else ())
         if isinstance(task, Mapping)
     ]
     podded = [(pointer, task) for pointer, task in places if task.get("image", defaults.get("image"))]
     inherited = {key for key in defaults if any(key not in task for _, task in podded)}
-    faults = [fault for fault in _faults_of("/task_defaults", defaults) if fault.pointer.split("/")[2] in inherited]
-    for pointer, task in podded:
-        faults += _faults_of(pointer, task)
-        if not task.get("command", defaults.get("command")) and not _is_command_misspelt(task, defaults):
-            at = f"{pointer}/command" if "command" in task else pointer
-            faults.append(Fault(at, "local pods need a command: the image and its own command are not used"))
-    return faults
+    of_defaults = (fault for fault in _faults_of("/task_defaults", defaults) if fault.pointer.split("/")[2] in inherited)
+    return first_faults(chain(of_defaults, *(_faults_of_podded(pointer, task, defaults) for pointer, task in podded)))
+
+
+def _faults_of_podded(pointer: str, task: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[Fault]:
+    yield from _faults_of(pointer, task)
+    if not task.get("command", defaults.get("command")) and not _is_command_misspelt(task, defaults):
+        at = f"{pointer}/command" if "command" in task else pointer
+        yield Fault(at, "local pods need a command: the image and its own command are not used")
 
 
 def _is_command_misspelt(*owners: Mapping[str, Any]) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from app.domain.errors import InvalidBody, MalformedDocument
+from app.domain.faults import MOST_FAULTS
 from app.runs.actions import CancelRequest, read_cancel, read_comment, read_nothing, read_retry, task_names_faults
 
 
@@ -72,3 +73,15 @@ def test_task_names_faults__unknown_names__with_what_was_probably_meant() -> Non
         ("/tasks/1", 'the run has no task "biuld", did you mean "build"?'),
         ("/tasks/2", 'the run has no task "x"'),
     ]
+
+
+def test_read_retry__more_names_than_a_run_has_tasks__are_refused() -> None:
+    with pytest.raises(InvalidBody, match="/tasks: must have at most 20,000 names, not 20,001"):
+        read_retry(json.dumps({"tasks": ["a"] * 20_001}).encode())
+    with pytest.raises(InvalidBody) as caught:
+        read_retry(b'{"tasks": [' + b",".join([b"0"] * 100_000) + b"]}")
+    assert len(caught.value.faults) == MOST_FAULTS + 1
+
+
+def test_task_names_faults__thousands_of_unknown_names__are_told_of_up_to_a_bound() -> None:
+    assert len(task_names_faults([f"x{number}" for number in range(20_000)], ["a"])) == MOST_FAULTS + 1

@@ -138,6 +138,18 @@ async def test_preview__thousands_of_pods__are_cut_and_counted(evaluator: Evalua
     assert main(found.pods[-1])["args"] == ["299"]
 
 
+async def test_preview__pods_of_many_megabytes__are_cut_and_counted(evaluator: Evaluator) -> None:
+    text = "x" * 1024 * 1024
+    found = await preview(evaluator, {"name": "a", "foreach": [0] * 100, "args": [f"${{{{ item }}}}{text}"]}, {"name": "b"})
+    assert (len(found.pods), found.left_out) == (15, 86)
+
+
+async def test_preview__texts_that_expressions_make_too_long__stand_as_written(evaluator: Evaluator) -> None:
+    long = "${{ params.x }}" * 100
+    found = await preview(evaluator, {"name": "a", "args": [long]}, params={"x": "x" * 60_000})
+    assert main(found.pods[0])["args"] == [long]
+
+
 async def test_preview__expression_that_fails_with_the_defaults__stands_as_written(evaluator: Evaluator) -> None:
     found = await preview(
         evaluator, {"name": "a", "args": ["${{ params.list[3] }}"]}, params={"list": {"type": "array", "default": [1]}}

@@ -62,3 +62,12 @@ async def test_render_run__bad_values__are_told_where_they_stand(is_stored: bool
     with pytest.raises(InvalidBody) as caught:
         await render_run(asked, Params())
     assert sorted(fault.pointer for fault in caught.value.faults) == pointers
+
+
+async def test_render_run__text_that_expressions_make_too_long__is_refused_at_its_place() -> None:
+    asked = submission({"labels": {"a": "${{ params.x }}" * 100}}, {"x": "x" * 60_000})
+    with pytest.raises(InvalidBody) as caught:
+        await render_run(asked, Params())
+    assert [(fault.pointer, fault.detail) for fault in caught.value.faults] == [
+        ("/workflow/labels/a", "its expressions put more than 1 MiB into the text")
+    ]

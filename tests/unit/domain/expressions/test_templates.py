@@ -65,6 +65,12 @@ def test_parse__does_not_end__is_refused(text):
         parse(text)
 
 
+def test_parse__more_expressions_than_a_text_may_hold__are_refused():
+    assert len(parse("${{1}}" * 1000)) == 1000
+    with pytest.raises(InvalidTemplate, match="at most 1,000 expressions"):
+        parse("${{1}}" * 1_000_000)
+
+
 def test_parse__too_long_to_look_at__says_so():
     with pytest.raises(InvalidTemplate, match="at character 5 is longer than 4096 bytes"):
         parse("abcd${{ " + "x" * 10_000 + " }}")

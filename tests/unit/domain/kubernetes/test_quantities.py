@@ -58,6 +58,7 @@ def test_parse_quantity__a_quantity__is_its_number(value, number):
         None,
         [],
         "9" * 200,
+        2**63,
     ],
 )
 def test_parse_quantity__anything_else__is_none(value):

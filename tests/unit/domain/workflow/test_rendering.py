@@ -75,9 +75,20 @@ def test_render_task__where_kubernetes_wants_text__a_value_becomes_text():
     assert task.pod == {"hostname": "5", "terminationGracePeriodSeconds": 5}
 
 
+def test_render_task__where_text_is_wanted_under_a_key_of_digits__a_value_becomes_text():
+    assert rendered(5, pod={"nodeSelector": {"007": "${{ params.x }}"}}).pod == {"nodeSelector": {"007": "5"}}
+
+
 def test_render_task__a_resource_amount__may_be_a_number_or_text():
     assert rendered(2, resources={"limits": {"cpu": "${{ params.x }}"}}).resources == {"limits": {"cpu": 2}}
     assert rendered("500m", resources={"limits": {"cpu": "${{ params.x }}"}}).resources == {"limits": {"cpu": "500m"}}
+
+
+def test_render_task__more_text_than_any_pod_takes__is_refused():
+    text = "x" * 64 * 1024
+    assert len(rendered(text, args=["${{ params.x }}" * 60]).args[0]) == 60 * len(text)
+    assert "its expressions put more than 4 MiB into the task" in refused(text, args=["${{ params.x }}" * 65])
+    assert "put more than 4 MiB" in refused(text, env={"B": "<${{ params.x }}>" * 40}, args=["${{ params.x }}"] * 25)
 
 
 def test_render_task__null_for_an_optional_key__is_as_if_it_were_left_out():
@@ -170,6 +181,8 @@ def test_expand_foreach__lists_of_expressions__give_the_items_in_order(foreach, 
         ({"a": "${{ params.x }}"}, 5, "foreach/a: must be a list, not 5"),
         ("${{ params.x }}", [0] * 10_001, "must have at most 10,000 items, not 10,001"),
         ({"a": "${{ params.x }}", "b": [0] * 200}, [0] * 51, "must have at most 10,000 items, not 10,200"),
+        ({"a": "${{ params.x }}", "b": [0] * 20}, ["x" * 1024 * 1024], "its items may have 16 MiB in all"),
+        (["${{ params.x }}"] * 20, "x" * 1024 * 1024, "its items may have 16 MiB in all"),
     ],
 )
 def test_expand_foreach__what_is_no_list_or_too_long__fails(foreach, value, message):

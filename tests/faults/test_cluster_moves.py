@@ -37,6 +37,8 @@ STAYS = "echo up; exec sleep 1000"
 #: Ends well at the second attempt.
 STAYS_ONCE = f"[ $PODRUN_ATTEMPT = 1 ] || exit 0; {STAYS}"
 EATS = "eaten = []\nwhile True: eaten.append(bytes(b'x' * 10_000_000))"
+LATER = "import time\ntime.sleep(2)\n"
+UNTIL_TOLD = "echo up; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo done"
 LITTLE = {"resources": {"limits": {"memory": "64Mi"}}}
 
 
@@ -142,15 +144,20 @@ async def test_pod__out_of_memory__says_which_container_was_killed(api: Api, nam
     hungry = {"name": "hungry", "image": "python:3", "command": ["python3", "-c", EATS], **LITTLE}
     tasks = [
         python("main-eats", EATS, sidecars=[beside], **LITTLE, **SHORT_GRACE),
-        shell("sidecar-eats", "sleep 4; echo ran", sidecars=[hungry], **SHORT_GRACE),
+        shell("sidecar-eats", UNTIL_TOLD, sidecars=[{**hungry, "command": ["python3", "-c", f"{LATER}{EATS}"]}], **SHORT_GRACE),
+        shell("sidecar-ends", "true", sidecars=[{**beside, "command": ["false"]}], pending_timeout_seconds=6, **SHORT_GRACE),
         shell("init-eats", "echo ran", init_containers=[hungry]),
         shell("omitted", "true", depends_on=["main-eats"]),
     ]
     run_id = await api.submit(workflow(*tasks))
+    again = await pod_up(api, run_id, "sidecar-eats")
+    await pod_when(namespace, again, lambda pod: pod["status"]["initContainerStatuses"][0]["restartCount"])
+    await kube("exec", "-n", namespace, again, "-c", "main", "--", "touch", "/tmp/go")
     run = await api.finished(run_id)
     assert ends(run) == {
         "main-eats": ("Failed", "OOMKilled"),
         "sidecar-eats": ("Succeeded", None),
+        "sidecar-ends": ("Error", "Error"),
         "init-eats": ("Failed", "OOMKilled"),
         "omitted": ("Omitted", "UpstreamFailed"),
     }
@@ -159,7 +166,8 @@ async def test_pod__out_of_memory__says_which_container_was_killed(api: Api, nam
     assert "out of memory" in by_name["main-eats"]["message"]
     assert by_name["init-eats"]["message"].startswith("init container hungry: ")
     assert await api.log(run_id, "main-eats", container="beside") == b"beside\n"
-    assert await api.log(run_id, "sidecar-eats") == b"ran\n"
+    assert by_name["sidecar-ends"]["message"] == "not started after 6 s: container beside: exit code 1"
+    assert await api.log(run_id, "sidecar-eats") == b"up\ndone\n"
     await assert_one_pod_each(kubeconfig, namespace, run)
 
 
@@ -170,11 +178,10 @@ async def test_pod__main_killed_from_outside_or_visited_by_a_debugger__ends_as_i
     pod = {"pod": {"shareProcessNamespace": True, "terminationGracePeriodSeconds": 1}, "sidecars": [visitor]}
     # Kubernetes makes one dollar of two.
     says_pid = "[ $PODRUN_ATTEMPT = 1 ] || exit 0; echo up; echo pid $$$$; exec sleep 1000"
-    until_told = "echo up; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo done"
     tasks = [
         shell("killed", says_pid, retries=ONE_RETRY, **pod),
         shell("stopped", says_pid, retries={"limit": 1, "on": ["Error"]}, **pod),
-        shell("debugged", until_told, **SHORT_GRACE),
+        shell("debugged", UNTIL_TOLD, **SHORT_GRACE),
     ]
     run_id = await api.submit(workflow(*tasks))
     for name, signal in (("killed", "-KILL"), ("stopped", "-TERM")):
@@ -199,11 +206,10 @@ async def test_pod__main_killed_from_outside_or_visited_by_a_debugger__ends_as_i
 
 
 async def test_pod__kept_by_somebodys_finalizer__does_not_keep_the_run(api: Api, namespace: str, kubeconfig: Path) -> None:
-    until_told = "echo up; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo done"
     cancelled_id = await api.submit(workflow(shell("cancelled", STAYS, **SHORT_GRACE)))
     tasks = [
         shell("deleted", STAYS, **SHORT_GRACE),
-        shell("ended", until_told, **SHORT_GRACE),
+        shell("ended", UNTIL_TOLD, **SHORT_GRACE),
         shell("no-node", "true", node_selector=NOWHERE),
         shell("after", "true", depends_on=["ended"]),
     ]

@@ -169,6 +169,11 @@ def _waiting(pod: PodObservation, main: ContainerObservation | None) -> Verdict:
         if _is_hopeless(container):
             return Verdict(phase=Phase.ERROR, reason=container.reason, message=message, main_ended=True)
         return Verdict(phase=Phase.PENDING, reason=container.reason, message=message)
+    for sidecar in pod.containers:
+        # Until it has started, main waits; between its starts the kubelet says only how it ended.
+        if sidecar.is_sidecar and sidecar.phase is ContainerPhase.TERMINATED and sidecar.exit_code:
+            message = f"container {sidecar.name}: {sidecar.message.strip() or _words(sidecar.reason, sidecar.exit_code)}"
+            return Verdict(phase=Phase.PENDING, reason=sidecar.reason or "Error", message=message)
     if pod.unschedulable is not None:
         return Verdict(phase=Phase.PENDING, reason="Unschedulable", message=pod.unschedulable)
     return Verdict(phase=Phase.PENDING)

@@ -52,6 +52,13 @@ CASES = {
         pod(waiting("CrashLoopBackOff", "again", name="init", is_init=True), waiting("PodInitializing")),
         Phase.PENDING, "CrashLoopBackOff", "container init: again",
     ),
+    "sidecar ends again and again before main": (
+        pod(ended(3, name="side", is_init=True, is_sidecar=True), waiting("PodInitializing")),
+        Phase.PENDING, "Error", "container side: exit code 3",
+    ),
+    "sidecar has ended while main runs": (
+        pod(ended(3, name="side", is_init=True, is_sidecar=True), RUNNING, phase="Running"), Phase.RUNNING, "", "",
+    ),
     "running": (pod(RUNNING, phase="Running"), Phase.RUNNING, "", ""),
     "succeeded, phase behind": (pod(ended(0, "Completed")), Phase.SUCCEEDED, "", ""),
     "failed": (pod(ended(3)), Phase.FAILED, "Error", "exit code 3"),

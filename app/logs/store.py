@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -25,6 +26,8 @@ from app.logs.errors import LogObjectDamaged, LogStoreUnavailable
 
 _CALL_SECONDS = 60.0  #: one call to the store
 CHECK_SECONDS = 2.0
+#: A file in a folder of logs: by it the folder is known again.
+MARK = "podrun-log-store"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _BUCKETS = frozenset({"s3", "gs", "az"})
 
@@ -42,8 +45,8 @@ class _Objects(Protocol):
 
     async def delete_folder(self, name: str) -> None: ...
 
-    async def check(self) -> None:
-        """Raise where the store can't be used."""
+    async def check(self, size_bytes: int) -> None:
+        """Raise where the store can't be used, for an object of that size where that can be told."""
 
 
 class LogStore:
@@ -59,6 +62,7 @@ class LogStore:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._refused_bytes = 0  # the size of an object that was refused: a full disk may take the smallest things all the same
         scheme = urlsplit(url).scheme if "://" in url else ""
         if scheme in ("", "file"):
             self._objects: _Objects = _Folder(Path(unquote(urlsplit(url).path) if scheme else url))
@@ -74,8 +78,14 @@ class LogStore:
             raise ValueError(f"{name!r} can't be the name of an object")
         data = await asyncio.to_thread(encode_block, block)
         failpoints.before(Action.PUT_OBJECT)
-        async with _translated(name):
-            await self._objects.put(name, data)
+        try:
+            async with _translated(name):
+                await self._objects.put(name, data)
+        except LogStoreUnavailable:
+            self._refused_bytes = len(data)
+            raise
+        if len(data) >= self._refused_bytes:
+            self._refused_bytes = 0
         failpoints.after(Action.PUT_OBJECT)
         return name
 
@@ -106,11 +116,12 @@ class LogStore:
         """None when the store can be used, else a sentence that says what is wrong. For /readyz; bounded to two seconds."""
         try:
             async with asyncio.timeout(CHECK_SECONDS), _translated(self.url):
-                await self._objects.check()
+                await self._objects.check(self._refused_bytes)
         except TimeoutError:
             return f"the log store did not answer within {CHECK_SECONDS:g} s"
         except LogStoreUnavailable as exc:
             return str(exc)
+        self._refused_bytes = 0
         return None
 
 
@@ -137,11 +148,13 @@ class _Folder:
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
+        self._known: tuple[int, int] | None = None  # device and inode of the root, as it was last used
 
     async def put(self, name: str, data: bytes) -> None:
         await asyncio.to_thread(self._put, self._root / name, data)
 
     def _put(self, path: Path, data: bytes) -> None:
+        self._enter()
         self._make(path.parent)
         unfinished = path.with_name(f".{path.name}")
         try:
@@ -159,6 +172,29 @@ class _Folder:
             raise
         _sync(path.parent)
 
+    def _enter(self) -> None:
+        """See that this is the folder that it was, made if it was not used yet.
+
+        A disk that is not mounted any more leaves another folder in its place. What would be put there is gone when it is back.
+
+        Raises:
+            OSError: it is another one.
+        """
+        mark = self._root / MARK
+        if self._known is None:
+            self._make(self._root)
+            if not mark.exists():
+                mark.touch(mode=0o640)
+                _sync(self._root)
+        try:
+            there_is = self._root.stat()
+        except FileNotFoundError:
+            raise OSError(errno.ENODEV, "the folder is gone") from None
+        found = (there_is.st_dev, there_is.st_ino)
+        if found != self._known and not mark.exists():
+            raise OSError(errno.ENODEV, "another folder is in its place: is its disk mounted?")
+        self._known = found
+
     def _make(self, folder: Path) -> None:
         """Make the folder, and its parents, so that they survive a power cut as well."""
         if not folder.is_dir():
@@ -167,24 +203,38 @@ class _Folder:
             _sync(folder.parent)
 
     async def get(self, name: str) -> bytes:
-        return await asyncio.to_thread((self._root / name).read_bytes)
+        def read() -> bytes:
+            try:
+                return (self._root / name).read_bytes()
+            except FileNotFoundError:
+                self._enter()  # raises where not this object alone is away
+                raise
+
+        return await asyncio.to_thread(read)
 
     async def delete(self, name: str) -> None:
-        await asyncio.to_thread((self._root / name).unlink, missing_ok=True)
+        def remove() -> None:
+            self._enter()
+            (self._root / name).unlink(missing_ok=True)
+
+        await asyncio.to_thread(remove)
 
     async def delete_folder(self, name: str) -> None:
         def remove() -> None:
+            self._enter()
             with contextlib.suppress(FileNotFoundError):
                 shutil.rmtree(self._root / name)
 
         await asyncio.to_thread(remove)
 
-    async def check(self) -> None:
+    async def check(self, size_bytes: int) -> None:
         def try_it() -> None:
-            self._make(self._root)
+            self._enter()
             probe = self._root / f".check-{secrets.token_hex(4)}"
-            probe.write_bytes(b"podrun")
-            probe.unlink()
+            try:
+                probe.write_bytes(bytes(max(size_bytes, 1)))
+            finally:
+                probe.unlink(missing_ok=True)
 
         await asyncio.to_thread(try_it)
 
@@ -224,5 +274,5 @@ class _Bucket:
         async for page in self._store.list(f"{name}/", chunk_size=500):
             await self._store.delete_async([item["path"] for item in page])
 
-    async def check(self) -> None:
+    async def check(self, size_bytes: int) -> None:  # noqa: ARG002 - a bucket is as large as it needs to be
         await self._store.list_with_delimiter_async(".check")

@@ -257,9 +257,11 @@ class PodStore:
         probe = self.root / folders.NEW / f"probe-{uuid.uuid4()}"
         try:
             probe.mkdir(mode=0o700)
-            probe.rmdir()
+            (probe / folders.SPEC).write_bytes(b"{}")  # a full disk may still have room for folders
         except OSError as error:
             return f"the folder of local pods, {self.root}, can't be written to: {error.strerror}"
+        finally:
+            shutil.rmtree(probe, ignore_errors=True)
         return None
 
 

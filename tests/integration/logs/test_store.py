@@ -1,10 +1,14 @@
+import random
+import resource
+import shutil
 from array import array
+from dataclasses import replace
 
 import pytest
 
 from app.domain.logs import LogBlock
 from app.logs.errors import LogObjectDamaged, LogStoreUnavailable
-from app.logs.store import LogStore
+from app.logs.store import MARK, LogStore
 from tests.integration.logs.conftest import KEY, RUN
 
 BLOCK = LogBlock(first_byte=3, text=b"a\nb\n" * 1000, first_line=0, times=array("q", range(2000)))
@@ -45,6 +49,43 @@ async def test_store__folder_is_a_file__unavailable_and_says_so(tmp_path):
     with pytest.raises(LogStoreUnavailable):
         await store.put_block(KEY, BLOCK)
     assert "not available" in (await store.check() or "")
+
+
+async def test_store__another_folder_in_its_place__refused_until_it_is_back(tmp_path):
+    folder, away = tmp_path / "logs", tmp_path / "away"
+    store = LogStore(str(folder))
+    name = await store.put_block(KEY, BLOCK)
+    folder.rename(away)
+    assert "the folder is gone" in (await store.check() or "")
+    with pytest.raises(LogStoreUnavailable):
+        await store.get_block(name)
+    folder.mkdir()  # what is below a disk that is not mounted any more
+    assert "is its disk mounted?" in (await store.check() or "")
+    for asked in (store.put_block(KEY, BLOCK), store.get_block(name), store.delete(name), store.delete_run(RUN)):
+        with pytest.raises(LogStoreUnavailable):
+            await asked
+    assert not list(folder.iterdir())
+    folder.rmdir()
+    shutil.copytree(away, folder)  # the same, if not in the same place
+    assert await store.check() is None
+    assert await store.get_block(await store.put_block(KEY, BLOCK)) == BLOCK
+    assert await store.get_block(name) == BLOCK
+
+
+async def test_check__disk_is_full__says_so_and_leaves_nothing(tmp_path):
+    store = LogStore(str(tmp_path))
+    assert await store.check() is None
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    block = replace(BLOCK, text=random.randbytes(100_000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        with pytest.raises(LogStoreUnavailable):
+            await store.put_block(KEY, block)
+        assert "File too large" in (await store.check() or ""), "there is no room for what was refused"
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert await store.check() is None
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [MARK]
 
 
 async def test_store__bucket_out_of_reach__unavailable_without_secrets(monkeypatch):

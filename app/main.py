@@ -30,6 +30,7 @@ from app import failpoints
 from app.api.app import create_api
 from app.api.page import NOT_BUILT, is_built
 from app.api.services import Services
+from app.api.sockets import WebSocketProtocol, drop_silent_clients
 from app.domain.errors import AddressUnusable, DatabaseUnreachable
 from app.executor.executor import Executor
 from app.executor.launcher import Launcher
@@ -46,6 +47,7 @@ from app.logs.store import LogStore
 from app.pods.local.backend import LocalBackend
 from app.runs.logs import RunLogs
 from app.runs.service import Runs
+from app.runs.shared_index import SharedIndex
 from app.runs.workflows import StoredWorkflows
 from app.settings import PodsKind, Settings
 from app.storage import migrate
@@ -99,7 +101,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             async with Scheduler(database=database, writer=writer, broker=broker, submitter=runs.submitter, pods=backend):
                 yield Services(
                     runs=runs,
-                    logs=RunLogs(database, broker, LogReader(stores.log_rows, stores.log_store)),
+                    logs=RunLogs(database, broker, LogReader(SharedIndex(stores.log_rows), stores.log_store)),
                     workflows=StoredWorkflows(
                         database=database, writer=writer, pods=backend, evaluator=evaluator, instance=instance
                     ),
@@ -249,7 +251,7 @@ def _make_server(settings: Settings, services: Services, *, catch_signals: bool)
     config = uvicorn.Config(
         create_api(settings, opened, stopping),
         http="httptools",
-        ws="websockets-sansio",
+        ws=WebSocketProtocol,
         ws_per_message_deflate=False,
         ws_max_size=65_536,
         ws_ping_interval=None,  # the streams have pings and a limit of their own: a slow reader is not cut as a dead one
@@ -282,9 +284,11 @@ def listening_socket(settings: Settings) -> socket.socket:
     """The socket that the settings name. Raises AddressUnusable."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        listening = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as error:
         raise AddressUnusable(settings.host, settings.port, error.strerror or str(error)) from error
+    drop_silent_clients(listening)
+    return listening
 
 
 def url_of(listening: socket.socket) -> str:

@@ -73,7 +73,7 @@ class StoredBlock:
     continued_time: int  #: nanoseconds since 1970
     last_time: int  #: time of the last line that starts in it (of the continued one where none does), nanoseconds
     object_name: str | None  #: its name in the log store; None: the bytes are in `block`
-    block: LogBlock | None  #: present where `object_name` is None
+    block: LogBlock | None  #: None: the bytes are in the object, or were not asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

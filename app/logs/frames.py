@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +61,10 @@ class LogLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Some lines, about 200 KiB of text at most; never empty."""
+    """Some lines, about 200 KiB of text at most; never empty. Many readers may be given the same ones: nobody changes them."""
 
     lines: list[LogLine]
+    memo: dict[str, Any] = field(default_factory=dict, compare=False)  #: what was made of them, once for all readers
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,8 +65,11 @@ class LogIndex(Protocol):
     async def list_logs(self, log_ids: Collection[int]) -> list[LogSummary]:
         """The logs of these ids, in no order; those that are gone are left out."""
 
-    async def list_blocks(self, log_id: int, from_byte: int = 0, limit: int = 1000) -> list[StoredBlock]:
-        """Blocks in order, from the one that holds `from_byte`."""
+    async def list_rows(self, log_id: int, from_byte: int, limit: int) -> list[StoredBlock]:
+        """Blocks in order, from the one that holds `from_byte`, without their bytes: many readers hold these rows."""
+
+    async def find_block(self, stored: StoredBlock) -> LogBlock | None:
+        """The bytes of a block that is in its row; None: it has been put together with others since it was listed."""
 
     async def find_block_of_line(self, log_id: int, line: int) -> StoredBlock | None:
         """The block in which that line starts."""

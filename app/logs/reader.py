@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 
+from app.logs.frame_cache import FrameCache, is_shared
 from app.logs.frames import End, Follow, Gap, Lines, LogFrame, LogLine, LogQuery, WakeUps
 from app.logs.port import LogIndex
 from app.logs.spans import BlockCache, Span
@@ -23,6 +24,8 @@ FRAME_BYTES = 200_000  #: of text, and what each line adds to it as JSON
 PIECE_BYTES = 40 * 1024  #: a longer line comes in several objects; as JSON each byte may become six
 PLAIN_BYTES = 256 * 1024  #: of one chunk of plain text
 _LINE_OVERHEAD_BYTES = 200
+#: Of frames that followers of one log share: as far as they are apart from each other.
+FRAME_CACHE_BYTES = 16 * 1024 * 1024
 #: Followers read the index this often at most, and at least, in case a wake-up was lost.
 PACE_SECONDS = 0.05
 RECHECK_SECONDS = 5.0
@@ -33,7 +36,8 @@ class LogReader:
 
     def __init__(self, index: LogIndex, store: LogStore, *, cache_bytes: int = 64 * 1024 * 1024) -> None:
         self._index = index
-        self._cache = BlockCache(store, cache_bytes)
+        self._cache = BlockCache(index, store, cache_bytes)
+        self._frames = FrameCache(FRAME_CACHE_BYTES)
 
     async def lines(self, query: LogQuery, follow: Follow | None = None) -> AsyncGenerator[LogFrame, None]:
         """Frames of lines and gaps, then `End`. Close it with `aclosing`.
@@ -52,6 +56,13 @@ class LogReader:
         filters = _Filters(query)
         async with aclosing(self._items(walk, follow)) as items:
             async for item in items:
+                if isinstance(item, Span) and filters.are_none and is_shared(item):
+                    if frame:
+                        yield Lines(frame)
+                        frame, size = [], 0
+                    async for shared in self._shared_frames(item, filters, walk):
+                        yield shared
+                    continue
                 if isinstance(item, Span):
                     for line in filters.lines(item, walk):
                         frame.append(line)
@@ -117,6 +128,26 @@ class LogReader:
                 within = None if line.ends_with_newline else source
             yield b"".join(parts)
 
+    async def _shared_frames(self, span: Span, filters: _Filters, walk: Walk) -> AsyncGenerator[Lines, None]:
+        """The span's lines, as all who read it without a filter get them."""
+        made = self._frames.find(span)
+        if made is None:
+            made, frame, size = [], list[LogLine](), 0
+            for line in filters.lines(span, walk):
+                frame.append(line)
+                size += len(line.text) + _LINE_OVERHEAD_BYTES
+                if size >= FRAME_BYTES:
+                    made.append(Lines(frame))
+                    yield made[-1]
+                    frame, size = [], 0
+            if frame:
+                made.append(Lines(frame))
+                yield made[-1]
+            self._frames.keep(span, made)
+            return
+        for lines in made:
+            yield lines
+
     def _walk(self, query: LogQuery) -> Walk:
         one_log = query.task is not None and query.container != "*"
         return LogWalk(query, self._index, self._cache) if one_log else RunWalk(query, self._index, self._cache)
@@ -140,11 +171,12 @@ class LogReader:
 
 
 class _Filters:
-    """Turns spans into the lines that were asked for."""
+    """Turns spans into the lines that were asked for. `are_none`: all lines are asked for."""
 
     def __init__(self, query: LogQuery) -> None:
         self._grep = None if query.grep is None else query.grep.encode()
         self._from_line = query.from_line or 0
+        self.are_none = self._grep is None and not self._from_line and query.limit is None
 
     def lines(self, span: Span, walk: Walk) -> Iterator[LogLine]:
         """The lines of a span; its unfinished last line only where more of it, or nothing more at all, will come."""

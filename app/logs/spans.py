@@ -8,11 +8,18 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from app.domain.logs import LogBlock, LogSummary, StoredBlock
+from app.logs.errors import LogStoreUnavailable
 from app.logs.port import LogIndex
 from app.logs.store import LogStore
 
+#: About so much of a log is gone through at a time: who is held up in the midst of it holds no more.
+SPAN_BYTES = 64 * 1024
 _PAGE_BLOCKS = 32
+_TRIES = 5  # to read a block whose row is put together with others meanwhile
 _PAGES = 32  # logs of which a reader of a whole run keeps what it read of the index
+
+
+_Name = str | tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +40,17 @@ class Span:
         return self.first_byte + len(self.text)
 
 
-def cut_span(log: LogSummary, block: LogBlock, first_byte: int, end_byte: int, prefix: str = "") -> Span:
-    """The bytes of a block from `first_byte` to `end_byte`, as far as they lie in it."""
+def cut_span(
+    log: LogSummary, block: LogBlock, first_byte: int, end_byte: int, prefix: str = "", *, lines_before: int | None = None
+) -> Span:
+    """The bytes of a block from `first_byte` to `end_byte`, as far as they lie in it; of what is long, the first lines.
+
+    `lines_before`: how many line feeds stand before `first_byte` in the block, where that is known.
+    """
     start, end = max(0, first_byte - block.first_byte), min(len(block.text), end_byte - block.first_byte)
-    lines_before = block.text.count(b"\n", 0, start)
+    end = _end_of_lines(block, start, end)
+    if lines_before is None:
+        lines_before = block.text.count(b"\n", 0, start)
     lines = lines_before + block.text.count(b"\n", start, end - 1) + 1
     starts_line = block.text[start - 1 : start] == b"\n" if start else not block.continues
     if block.continues:
@@ -56,27 +70,37 @@ def cut_span(log: LogSummary, block: LogBlock, first_byte: int, end_byte: int, p
     )
 
 
+def _end_of_lines(block: LogBlock, start: int, end: int) -> int:
+    """Where a span ends that would be long: behind a line. At the same places for all readers, wherever they began."""
+    most = (block.first_byte + start) // SPAN_BYTES * SPAN_BYTES + 2 * SPAN_BYTES - block.first_byte
+    if end <= most:
+        return end
+    return block.text.rfind(b"\n", start, most) + 1 or block.text.find(b"\n", most, end) + 1 or end
+
+
 class BlockCache:
-    """Decoded objects, the last used ones up to a size, so that many readers of one log decode it once."""
+    """Blocks in memory, the last used ones up to a size, so that many readers of one log read and decode it once."""
 
-    def __init__(self, store: LogStore, max_bytes: int) -> None:
-        self._store, self._max_bytes = store, max_bytes
-        self._blocks: OrderedDict[str, LogBlock] = OrderedDict()
+    def __init__(self, index: LogIndex, store: LogStore, max_bytes: int) -> None:
+        self._index, self._store, self._max_bytes = index, store, max_bytes
+        self._blocks: OrderedDict[_Name, LogBlock] = OrderedDict()
         self._bytes = 0
-        self._reading: dict[str, asyncio.Lock] = {}
+        self._reading: dict[_Name, asyncio.Lock] = {}
 
-    async def read(self, stored: StoredBlock) -> LogBlock:
-        """The block itself. Raises LogStoreUnavailable, LogObjectDamaged."""
+    async def read(self, stored: StoredBlock) -> LogBlock | None:
+        """The block itself; None: its row is there no more. Raises LogStoreUnavailable, LogObjectDamaged."""
         if stored.block is not None:
             return stored.block
-        name = stored.object_name or ""
+        # A log's number may come again when the log is deleted; its times do not.
+        name = stored.object_name or (stored.log_id, stored.first_byte, stored.end_byte, stored.last_time)
         block = self._blocks.get(name)
         if block is None:
             lock = self._reading.setdefault(name, asyncio.Lock())
             try:
                 async with lock:
-                    block = self._blocks.get(name) or await self._store.get_block(name)
-                    self._keep(name, block)
+                    block = self._blocks.get(name) or await self._read(stored)
+                    if block is not None:
+                        self._keep(name, block)
             finally:
                 if not lock.locked():
                     self._reading.pop(name, None)
@@ -84,7 +108,12 @@ class BlockCache:
             self._blocks.move_to_end(name)
         return block
 
-    def _keep(self, name: str, block: LogBlock) -> None:
+    async def _read(self, stored: StoredBlock) -> LogBlock | None:
+        if stored.object_name is None:
+            return await self._index.find_block(stored)
+        return await self._store.get_block(stored.object_name)
+
+    def _keep(self, name: _Name, block: LogBlock) -> None:
         if name not in self._blocks:
             self._blocks[name] = block
             self._bytes += _size(block)
@@ -102,18 +131,34 @@ class BlockFinder:
     def __init__(self, index: LogIndex, cache: BlockCache) -> None:
         self._index, self._cache = index, cache
         self._pages: OrderedDict[int, list[StoredBlock]] = OrderedDict()
+        self._counted: tuple[LogBlock, int, int] | None = None  # of the last block, up to an offset: its line feeds
 
     async def find(self, log_id: int, byte: int) -> LogBlock | None:
         """The block that holds the byte; None: it is not stored."""
-        found = _holding(self._pages.get(log_id, ()), byte)
-        if found is None:
-            page = await self._index.list_blocks(log_id, byte, _PAGE_BLOCKS)
-            self._pages[log_id] = page
-            self._pages.move_to_end(log_id)
-            if len(self._pages) > _PAGES:
-                self._pages.popitem(last=False)
-            found = _holding(page, byte)
-        return None if found is None else await self._cache.read(found)
+        for tries in range(_TRIES):
+            known = _holding(self._pages.get(log_id, ()), byte) if not tries else None
+            found = known or _holding(await self._list(log_id, byte), byte)
+            block = None if found is None else await self._cache.read(found)
+            if found is None or block is not None:
+                return block
+        raise LogStoreUnavailable(f"the rows of log {log_id} were put together {_TRIES} times while they were read")
+
+    async def _list(self, log_id: int, byte: int) -> list[StoredBlock]:
+        page = self._pages[log_id] = await self._index.list_rows(log_id, byte, _PAGE_BLOCKS)
+        self._pages.move_to_end(log_id)
+        if len(self._pages) > _PAGES:
+            self._pages.popitem(last=False)
+        return page
+
+    def cut(self, log: LogSummary, block: LogBlock, first_byte: int, end_byte: int, prefix: str = "") -> Span:
+        """See `cut_span`. Lines are counted on from the span before."""
+        offset, lines = 0, 0
+        start = max(0, first_byte - block.first_byte)
+        if self._counted is not None and self._counted[0] is block and self._counted[1] <= start:
+            _, offset, lines = self._counted
+        lines += block.text.count(b"\n", offset, start)
+        self._counted = (block, start, lines)
+        return cut_span(log, block, first_byte, end_byte, prefix, lines_before=lines)
 
 
 def _holding(page: list[StoredBlock] | tuple[()], byte: int) -> StoredBlock | None:

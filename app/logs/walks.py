@@ -118,7 +118,7 @@ class LogWalk:
             block = await self._finder.find(log.log_id, position.byte)
             if block is None:
                 return
-            span = cut_span(log, block, position.byte, min(end, log.bytes), position.prefix)
+            span = self._finder.cut(log, block, position.byte, min(end, log.bytes), position.prefix)
             self._given = given
             position.byte, position.gaps = span.end_byte, None if given == gaps_before(self._gaps, span.end_byte) else given
             yield span
@@ -147,7 +147,8 @@ class LogWalk:
                 return
         if line:
             stored = await self._index.find_block_of_line(log.log_id, line)
-            self._position.byte = nth_line_byte(await self._cache.read(stored), line) if stored else log.bytes
+            block = await self._cache.read(stored) if stored else None
+            self._position.byte = nth_line_byte(block, line) if block else log.bytes
 
 
 class RunWalk:
@@ -220,7 +221,7 @@ class RunWalk:
             block = await self._finder.find(log.log_id, position.byte)
             if block is None:
                 return
-            span = cut_span(log, block, position.byte, end, position.prefix)
+            span = self._finder.cut(log, block, position.byte, end, position.prefix)
             position.byte, position.gaps = span.end_byte, None if given == gaps_before(gaps, span.end_byte) else given
             yield span
 

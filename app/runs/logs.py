@@ -14,6 +14,7 @@ from app.domain.phases import Phase
 from app.domain.pods import MAIN
 from app.logs.frames import Follow, LogFrame, LogQuery
 from app.runs.containers import list_containers
+from app.runs.shared_reads import SharedReads
 from app.storage.broker import Broker, logs_topic, run_topic
 from app.storage.database import Database
 from app.storage.intents import is_retry_asked
@@ -36,6 +37,10 @@ class RunLogs:
 
     def __init__(self, database: Database, broker: Broker, reader: Reader) -> None:
         self._database, self._broker, self._reader = database, broker, reader
+        # Hundreds may follow one log: all are woken at once, and ask for the same.
+        self._ends: SharedReads[tuple[str, str | None, int | None], bool] = SharedReads(
+            lambda asked: database.read(lambda session: _is_over(session, *asked))
+        )
 
     async def check(self, query: LogQuery) -> None:
         """Raise what is wrong with a query before anything of its answer is sent: NotFound, InvalidCursor."""
@@ -69,26 +74,23 @@ class RunLogs:
                     yield chunk
 
     def _is_over(self, query: LogQuery) -> Callable[[], Awaitable[bool]]:
-        """Whether nothing more can come: all attempts that are meant are over, their logs sealed."""
+        attempt = query.attempt if isinstance(query.attempt, int) else None
+        return lambda: self._ends.get((query.run_id, query.task, attempt))
 
-        def read(session: Session) -> bool:
-            run = find_run(session, query.run_id)
-            if run is None or run.is_finished:
-                return True
-            if query.task is None or is_retry_asked(session, query.run_id):
-                return False
-            row = find_task(session, query.run_id, query.task)
-            attempts = list_attempts(session, query.run_id, [query.task])
-            asked = [item for item in attempts if not isinstance(query.attempt, int) or item.attempt == query.attempt]
-            sealed = all(item.log_sealed for item in asked)
-            if isinstance(query.attempt, int) and asked:
-                return sealed and Phase(asked[0].phase).is_over
-            return sealed and (row is None or Phase(row.phase).is_over)
 
-        async def is_over() -> bool:
-            return await self._database.read(read)
-
-        return is_over
+def _is_over(session: Session, run_id: str, task: str | None, attempt: int | None) -> bool:
+    """Whether nothing more can come: all attempts that are meant are over, their logs sealed."""
+    run = find_run(session, run_id)
+    if run is None or run.is_finished:
+        return True
+    if task is None or is_retry_asked(session, run_id):
+        return False
+    row = find_task(session, run_id, task)
+    asked = [item for item in list_attempts(session, run_id, [task]) if attempt in (None, item.attempt)]
+    sealed = all(item.log_sealed for item in asked)
+    if attempt is not None and asked:
+        return sealed and Phase(asked[0].phase).is_over
+    return sealed and (row is None or Phase(row.phase).is_over)
 
 
 def _phase(session: Session, query: LogQuery) -> str:

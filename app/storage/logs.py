@@ -136,6 +136,32 @@ class LogRows:
         )
         return await self._database.read(lambda session: [_stored(row) for row in session.scalars(statement)])
 
+    async def list_rows(self, log_id: int, from_byte: int, limit: int) -> list[StoredBlock]:
+        """See LogIndex."""
+        statement = (
+            select(*(column for column in _BLOCKS.c if column.name not in ("text", "times")))
+            .where(_BLOCKS.c.log_id == log_id, _BLOCKS.c.end_byte > from_byte)
+            .where(_BLOCKS.c.first_byte >= _start_of_block(log_id, from_byte))
+            .order_by(_BLOCKS.c.first_byte)
+            .limit(limit)
+        )
+        rows = await self._database.read(lambda session: session.execute(statement).all())
+        return [StoredBlock(**row._mapping, block=None) for row in rows]
+
+    async def find_block(self, stored: StoredBlock) -> LogBlock | None:
+        """See LogIndex."""
+        statement = select(LogBlockRow).where(
+            col(LogBlockRow.log_id) == stored.log_id,
+            col(LogBlockRow.first_byte) == stored.first_byte,
+            col(LogBlockRow.end_byte) == stored.end_byte,
+        )
+
+        def read(session: Session) -> LogBlock | None:
+            row = session.scalars(statement).first()
+            return _stored(row).block if row is not None else None
+
+        return await self._database.read(read)
+
     async def list_last_blocks(self, log_id: int, limit: int) -> list[StoredBlock]:
         """See LogWriter."""
         statement = select(LogBlockRow).where(col(LogBlockRow.log_id) == log_id)

@@ -76,6 +76,12 @@ class ServiceProcess:
         return Path(self._environment["PODRUN_LOCAL_PODS_DIR"])
 
     @property
+    def pid(self) -> int:
+        """Of its process, which runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def is_running(self) -> bool:
         """Whether its process is there."""
         return self._process is not None and self._process.poll() is None

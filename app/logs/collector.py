@@ -51,6 +51,7 @@ READ_SECONDS = 60.0  #: a read without follow that brings nothing for so long ha
 #: So many reads that end before the last line stored, and bring nothing: that line is gone, the reads were not cut off.
 CONFIRM_READS = 3
 _WATCH_SECONDS = 5.0
+_ROTATED = "the last line stored did not come again: its file was rotated away"
 _ATTEMPTS = 12  # of a collection that fails without bringing anything: about 40 s
 
 #: Sources are generators: closing one ends its request.
@@ -145,6 +146,7 @@ class _Collection:
         self._signs, self._ended, self._abandoned = signs, signs.ended, signs.abandoned
         self._end = StoredEnd()
         self._waiting_since: float | None = None
+        self._cut_off: Stretch | None = None  # a part of a character at the end of the last stream, which may go on
         self._mostly_silent = 0.0  # seconds: the longest of the last waits
         self.stored_bytes = 0
 
@@ -171,7 +173,11 @@ class _Collection:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._tail.run(), name=f"log tail of {key.task}")
-                await self._read_to_end()
+                trouble = await self._read_to_end()
+                if self._cut_off is not None:
+                    await self._tail.add(self._cut_off)
+                if trouble is not None:
+                    await self._add_gap(None, trouble)
                 self._tail.close()
         except BaseExceptionGroup as errors:
             raise _first(errors) from errors
@@ -180,7 +186,8 @@ class _Collection:
     def _now(self) -> int:
         return self._began_ns + round((asyncio.get_running_loop().time() - self._began_at) * SECOND)
 
-    async def _read_to_end(self) -> None:
+    async def _read_to_end(self) -> str | None:
+        """Collect until nothing more comes; returns why something may be missing at the end, None: nothing is."""
         failures, unconfirmed, failing_since = 0, 0, asyncio.get_running_loop().time()
         while not self._abandoned.is_set():
             had_ended = self._ended.is_set()
@@ -192,11 +199,9 @@ class _Collection:
                 if had_ended and not opened.new_bytes:
                     unconfirmed += 1
                     if opened.came_back or self._end.empty:
-                        return
+                        return None
                     if unconfirmed >= CONFIRM_READS:
-                        if not self._continuity.is_complete:
-                            await self._add_gap(None, "the last line stored did not come again: its file was rotated away")
-                        return
+                        return None if self._continuity.is_complete else _ROTATED
                     await self._pause(RETRY_SECONDS[0])
                     continue
                 failures, unconfirmed, failing_since = 0, 0, now
@@ -211,8 +216,7 @@ class _Collection:
                 break
             failures = 1 if opened.new_bytes else failures + 1
             await self._pause(_back_off(failures))
-        if not self._continuity.is_complete:
-            await self._add_gap(None, "the log could not be read to its end: the pod or its node was gone")
+        return None if self._continuity.is_complete else "the log could not be read to its end: the pod or its node was gone"
 
     async def _pause(self, seconds: float) -> None:
         """Wait so long, less where the container ends meanwhile."""
@@ -255,9 +259,13 @@ class _Collection:
             except LogUnavailable as exc:
                 opened.gone = exc.gone
         # Cut in the middle of storing a chunk: what the parser holds lies behind bytes that were not stored.
-        rest = parser.finish(may_go_on=opened.how in (End.QUIET, End.BROKEN)) if self._waiting_since is not None else None
-        if rest:
-            await self._add(rest, skipper, 0.0, follow)
+        if self._waiting_since is not None:
+            rest = parser.finish()
+            if rest:
+                await self._add(rest, skipper, 0.0, follow)
+            cut_off = parser.finish_character()
+            if cut_off or skipper.came_back or self._tail.end_byte > before:
+                self._cut_off = skipper.feed(cut_off) if cut_off else None
         opened.new_bytes, opened.came_back = self._tail.end_byte - before, skipper.came_back
         if not opened.new_bytes and skipper.some_came_back and not skipper.came_back:
             opened.how = End.BROKEN  # it was cut off before the last line stored, however cleanly
@@ -295,7 +303,7 @@ class _Collection:
             return
         first_new = skipper.first_new if is_first and not skipper.came_back else None
         if first_new is not None and self._continuity.may_miss(self._end.last_time, first_new, waited):
-            await self._add_gap(first_new, "the last line stored did not come again: its file was rotated away")
+            await self._add_gap(first_new, _ROTATED)
         if new.times:
             await self._find_lost_files(new, waited, follow)
         self._end.add(new.text, new.times, continues=new.continues)

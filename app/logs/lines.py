@@ -73,29 +73,37 @@ class LineParser:
         self._held_bytes = len(chunk) - end
         return self._parse(data)
 
-    def finish(self, *, may_go_on: bool = False) -> Stretch | None:
+    def finish(self) -> Stretch | None:
         """What is left of an unfinished last line. A stamp that was cut off, or has no text yet, stands for nothing.
 
-        `may_go_on`: the log was cut here, and will be opened again: a character that was cut stands for nothing either.
+        It ends with a whole character; call `finish_character` next.
         """
         held = b"".join(self._held)
         if not self._within_line and not _STAMP.match(held) and _STAMP_CHARACTERS.issuperset(held):
+            self._held, self._held_bytes = [], 0
             return None
-        return self._pass_on(whole_characters=may_go_on) if held else None
+        return self._pass_on() if held else None
+
+    def finish_character(self) -> Stretch | None:
+        """The bytes behind that, of a character that is not whole: to be stored only where no more of it will come."""
+        return self._pass_on(whole_characters=False) if self._held else None
 
     def _pass_on(self, *, whole_characters: bool = True) -> Stretch | None:
         """The unfinished line as far as it has come; readers decode each piece by itself."""
         data, self._held, self._held_bytes = b"".join(self._held), [], 0
-        cut = _cut_character(data) if whole_characters else 0
-        if cut:
-            data, self._held, self._held_bytes = data[:-cut], [data[-cut:]], cut
-        if self._within_line:
-            return Stretch(data, array("q"), continues=True) if data else None
-        time, start = self._stamp(data)
-        if time is None and self._skip_head:
+        time, start = (None, 0) if self._within_line else self._stamp(data)
+        if time is None and not self._within_line and self._skip_head:
             return None
+        end = len(data) - (_cut_character(data[start:]) if whole_characters else 0)
+        if end == start:
+            self._held, self._held_bytes = [data], len(data)
+            return None
+        if end < len(data):
+            self._held, self._held_bytes = [data[end:]], len(data) - end
+        if self._within_line:
+            return Stretch(data[:end], array("q"), continues=True)
         self._skip_head, self._within_line = False, True
-        return Stretch(data[start:], array("q", [self._next(time)])) if start < len(data) else None
+        return Stretch(data[start:end], array("q", [self._next(time)]))
 
     def _parse(self, data: bytes) -> Stretch | None:
         """Parse whole lines, the first of which may be the rest of a line that was passed on."""

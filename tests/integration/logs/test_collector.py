@@ -34,11 +34,23 @@ async def check(logs: Logs, kubelet: FakeKubelet) -> None:
         b"no line feed at the end",
         b"a\r\nb\r\n",
         b"\x00\xff\xfe\xc3\n\x1b[31m\n",
+        b"a\nends within a character: \xf0\x9f\x98",
         b"x" * 1_000_000 + b"\nthen\n",
         b"y" * 1_000_000,
         b"".join(b"line %d\n" % number for number in range(60_000)),
     ],
-    ids=["plain", "empty", "line feeds", "unfinished", "crlf", "binary", "long line", "long unfinished", "many lines"],
+    ids=[
+        "plain",
+        "empty",
+        "line feeds",
+        "unfinished",
+        "crlf",
+        "binary",
+        "cut character",
+        "long line",
+        "long unfinished",
+        "many lines",
+    ],
 )
 async def test_collect__ended_before__every_byte_in_two_reads(logs, printed):
     kubelet = FakeKubelet()
@@ -48,6 +60,24 @@ async def test_collect__ended_before__every_byte_in_two_reads(logs, printed):
     assert kubelet.opened == (["read", "read"] if printed else ["read"])
     assert summary.bytes == len(printed)
     assert summary.lines == printed.count(b"\n") + (1 if printed and not printed.endswith(b"\n") else 0)
+
+
+async def test_collect__nothing_but_a_part_of_a_character__is_stored(logs):
+    kubelet = FakeKubelet()
+    kubelet.write(b"\xc3")
+    assert (await logs.collect(kubelet)).lines == 1
+    await check(logs, kubelet)
+
+
+async def test_collect__cut_within_a_character_and_the_pod_gone_then__its_bytes_stand_before_the_gap(logs):
+    kubelet, ended = FakeKubelet(), asyncio.Event()
+    kubelet.cuts = [(37, True)]
+    kubelet.write("line \u20ac".encode())
+    kubelet.on_open = lambda count: setattr(kubelet, "gone", count == 2)
+    assert (await logs.collect(kubelet, ended)).gaps == 1
+    assert await logs.text() == b"line \xe2"
+    [gap] = await logs.rows.list_gaps(1)
+    assert gap.at_byte == 6
 
 
 async def test_collect__followed_to_the_end__one_follow_and_one_read(logs):

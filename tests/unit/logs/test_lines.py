@@ -18,7 +18,7 @@ def stamp(time_ns: int) -> bytes:
 
 def parse(chunks: list[bytes], **options) -> tuple[bytes, list[int]]:
     parser = LineParser(**options)
-    stretches = [s for s in (*[parser.feed(chunk) for chunk in chunks], parser.finish()) if s]
+    stretches = [s for s in (*[parser.feed(chunk) for chunk in chunks], parser.finish(), parser.finish_character()) if s]
     return b"".join(s.text for s in stretches), [time for s in stretches for time in s.times]
 
 
@@ -116,14 +116,17 @@ def test_line_parser__stream_cut_within_a_character__its_bytes_are_left_for_the_
     text = CHARACTERS[: cut + 1]
     parser = LineParser()
     assert parser.feed(stamp(BASE) + b"x" + text) is None
-    rest = parser.finish(may_go_on=True)
-    assert rest.text == b"x" + text.decode("utf-8", "ignore").encode()
-    parser = LineParser()
-    parser.feed(stamp(BASE) + b"x" + text)
-    assert parser.finish().text == b"x" + text
+    rest, cut_off = parser.finish(), parser.finish_character()
+    whole = text.decode("utf-8", "ignore").encode()
+    assert rest.text == b"x" + whole
+    assert (cut_off.text if cut_off else b"") == text.removeprefix(whole)
+
+
+def test_line_parser__nothing_but_a_part_of_a_character__a_line_of_its_own():
+    assert parse([stamp(BASE) + b"\xe2\x82"]) == (b"\xe2\x82", [BASE])
 
 
 def test_line_parser__no_utf8_at_the_cut__passed_on():
     parser = LineParser()
     parser.feed(stamp(BASE) + b"\x80\x80\x80\x80")
-    assert parser.finish(may_go_on=True).text == b"\x80\x80\x80\x80"
+    assert parser.finish().text == b"\x80\x80\x80\x80"

@@ -42,7 +42,7 @@ def test_skipper__cut_and_opened_again_anywhere__every_byte_once(lines, final_ne
         parser = LineParser(end.last_time, resumed=end.since() is not None)
         skipper = end.skipper()
         pieces = [parser.feed(stream[a:b]) for a, b in pairwise(chunks)]
-        for piece in (*pieces, parser.finish()):
+        for piece in (*pieces, parser.finish(), parser.finish_character()):
             new = skipper.feed(piece) if piece else None
             if new:
                 assert new.continues == (bool(collected) and not collected.endswith(b"\n"))

@@ -100,11 +100,11 @@ def _short_runs(tables: Tables) -> Iterable[str]:
 
 
 def _objects(logs_url: str) -> dict[str, bytes]:
-    """Of a folder. What begins with a dot is no object yet: its writer was killed."""
+    """Of a folder. What begins with a dot is no object yet: its writer was killed; a file beside the runs' folders marks it."""
     parts = urlsplit(logs_url) if "://" in logs_url else None
     assert parts is None or parts.scheme == "file", f"the checker knows no log store such as {logs_url}"
     root = Path(unquote(parts.path) if parts else logs_url)
-    files = (path for path in root.rglob("*") if path.is_file() and not path.name.startswith("."))
+    files = (path for path in root.rglob("*/*") if path.is_file() and not path.name.startswith("."))
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 

@@ -193,6 +193,17 @@ async def _answering(seconds: float | None) -> AsyncIterator[None]:
         raise DatabaseUnavailable(describe_outage(exc)) from exc
 
 
+class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+    """A connection that is given up at once."""
+
+    async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
+        """Close it. With a time, as SQLAlchemy closes one that failed: a server that does not answer is not waited for."""
+        if timeout is None:
+            await super().close()
+        else:
+            self.terminate()
+
+
 def _postgres_engine(url: URL, pool_size: int, *, is_patient: bool, **settings: str) -> AsyncEngine:
     # Who waits for a lock outlasts a stopped process that has it: see storage.sessions.
     limits = {} if is_patient else {"idle_in_transaction_session_timeout": "5000", "lock_timeout": "8000"}
@@ -205,6 +216,7 @@ def _postgres_engine(url: URL, pool_size: int, *, is_patient: bool, **settings: 
         pool_timeout=10,
         pool_pre_ping=True,
         connect_args={
+            "connection_class": _Connection,
             "timeout": 10,
             "command_timeout": None if is_patient else 60,
             "server_settings": {"application_name": APPLICATION_NAME, "timezone": "UTC", **limits, **settings},

@@ -1,4 +1,7 @@
-"""A PostgreSQL server of the tests' own: made in a temporary folder, on a free port, gone afterwards."""
+"""A PostgreSQL server of the tests' own: made in a temporary folder, on a free port, gone afterwards.
+
+The tests of a session share one; a test that stops it, or holds it up, has one for itself.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from tests.support.ports import free_port
@@ -38,22 +41,31 @@ def _unprivileged_user() -> str | None:
     return "postgres" if "postgres" in names else "nobody"
 
 
-@dataclass(frozen=True, kw_only=True)
+class Shutdown(Enum):
+    """How a server is ended. Source: https://www.postgresql.org/docs/current/server-shutdown.html"""
+
+    FAST = signal.SIGINT  #: clients are cut off
+    IMMEDIATE = signal.SIGQUIT  #: as a crash: the next start recovers from its log
+
+
 class PostgresServer:
-    """A server that runs."""
+    """A server; it runs, unless a test has stopped it."""
 
-    port: int
+    def __init__(self, folder: Path, port: int, user: str | None, settings: dict[str, object]) -> None:
+        """`folder` has been made ready by initdb; nothing runs yet."""
+        self.port = port
+        self._folder, self._user, self._settings = folder, user, settings
+        self._process: subprocess.Popen[bytes] | None = None
 
-    def url(self, database: str) -> str:
+    def url(self, database: str, user: str = "postgres") -> str:
         """The URL of one of its databases, for SQLAlchemy."""
-        return f"postgresql+asyncpg://postgres@127.0.0.1:{self.port}/{database}"
+        return f"postgresql+asyncpg://{user}@127.0.0.1:{self.port}/{database}"
 
     @classmethod
     @contextmanager
-    def started(cls) -> Iterator[PostgresServer]:
-        """Start a server, yield it, stop it and delete what it held."""
-        programs = postgres_programs()
-        assert programs is not None, "PostgreSQL's programs are not on this machine"
+    def started(cls, **settings: object) -> Iterator[PostgresServer]:
+        """Start a server with these settings of postgresql.conf, yield it, stop it and delete what it held."""
+        programs = _programs()
         user = _unprivileged_user()
         # Not under pytest's own folder: that one is closed to the unprivileged user.
         folder = Path(tempfile.mkdtemp(prefix="podrun-postgres-"))
@@ -61,15 +73,50 @@ class PostgresServer:
             if user:
                 shutil.chown(folder, user)
             _run_initdb(programs, folder / "data", user)
-            port = free_port()
-            process = _start(programs, folder, port, user)
+            server = cls(folder, free_port(), user, settings)
             try:
-                _wait_until_ready(process, port, folder / "log")
-                yield cls(port=port)
+                server.start()
+                yield server
             finally:
-                _stop(process)
+                server.thaw()
+                server.stop()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start it, until it takes connections."""
+        assert self._process is None, "it runs already"
+        self._process = _start(_programs(), self._folder, self.port, self._user, self._settings)
+        _wait_until_ready(self._process, self.port, self._folder / "log")
+
+    def stop(self, how: Shutdown = Shutdown.FAST) -> None:
+        """Stop it, if it runs. It keeps what it holds, and its port."""
+        process, self._process = self._process, None
+        if process is not None:
+            _stop(process, how)
+
+    def freeze(self) -> None:
+        """Stop all its processes where they are: it takes connections and requests, and answers none."""
+        assert self._process is not None, "it does not run"
+        os.kill(self._process.pid, signal.SIGSTOP)  # first: it makes no more of them
+        for pid in _children(self._process.pid):
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let its processes go on, if it runs."""
+        if self._process is not None and self._process.poll() is None:
+            for pid in (*_children(self._process.pid), self._process.pid):
+                os.kill(pid, signal.SIGCONT)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _programs() -> Path:
+    programs = postgres_programs()
+    assert programs is not None, "PostgreSQL's programs are not on this machine"
+    return programs
 
 
 def _environment() -> dict[str, str]:
@@ -92,11 +139,12 @@ def _groups(user: str | None) -> list[int] | None:
     return [] if user else None
 
 
-def _start(programs: Path, folder: Path, port: int, user: str | None) -> subprocess.Popen[bytes]:
+def _start(programs: Path, folder: Path, port: int, user: str | None, given: dict[str, object]) -> subprocess.Popen[bytes]:
     settings = {
         "listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "max_connections": 200,
         # What it holds need not outlive the tests.
         "fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB",
+        **given,
     }  # fmt: skip
     command = [str(programs / "postgres"), "-D", str(folder / "data")]
     for name, value in settings.items():
@@ -121,8 +169,8 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) ->
     raise RuntimeError(f"PostgreSQL did not start:\n{log.read_text(errors='replace')}")
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGINT)  # fast shutdown: clients are cut
+def _stop(process: subprocess.Popen[bytes], how: Shutdown) -> None:
+    process.send_signal(how.value)
     try:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:

@@ -15,8 +15,7 @@ from tests.support.service import ServiceProcess
 @contextmanager
 def replicas(folder: Path, database_url: str, count: int = 2) -> Iterator[Sequence[ServiceProcess]]:
     """So many services on one PostgreSQL, with one log store and one folder of local pods. All of them run."""
-    environment = os.environ | {"PODRUN_DATABASE_URL": database_url}
-    subprocess.run([sys.executable, "-m", "podrun.cli", "db", "upgrade"], check=True, env=environment, timeout=60)
+    upgrade(database_url)
     shared = {"LOGS_URL": str(folder / "logs"), "LOCAL_PODS_DIR": str(folder / "pods")}
     with ExitStack() as stack:
         made = [
@@ -31,3 +30,9 @@ def replicas(folder: Path, database_url: str, count: int = 2) -> Iterator[Sequen
         yield made
     for one in made:
         assert not one.faults(), f"a replica wrote of faults:\n{one.text()}"
+
+
+def upgrade(database_url: str) -> None:
+    """Give a PostgreSQL database its tables."""
+    environment = os.environ | {"PODRUN_DATABASE_URL": database_url}
+    subprocess.run([sys.executable, "-m", "podrun.cli", "db", "upgrade"], check=True, env=environment, timeout=60)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import asyncio
+import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.storage.database import Database, open_database
 from app.storage.errors import DatabaseUnavailable, describe_outage, is_full, is_outage
+from tests.support.postgres import PostgresServer
 
 
 @pytest.mark.postgres
@@ -48,6 +51,26 @@ async def test_is_outage__nobody_listens__yes() -> None:
             await database.read(lambda session: session.scalar(text("SELECT 1")))
     assert is_outage(caught.value)
     assert str(caught.value) == "Connection refused"
+
+
+@pytest.mark.postgres
+async def test_read_and_write__given_up_while_the_server_hangs__end_at_once_and_work_when_it_goes_on() -> None:
+    with PostgresServer.started() as server:
+        async with open_database(server.url("postgres")) as database:
+
+            def hang(connection: Connection) -> None:
+                connection.execute(text("SELECT 1"))
+                server.freeze()
+                connection.execute(text("SELECT 2"))
+
+            for ask in (lambda: database.write(hang), lambda: database.read(lambda session: session.scalar(text("SELECT 1")))):
+                began = time.monotonic()
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.5):
+                        await ask()
+                assert time.monotonic() - began < 1.5
+            server.thaw()
+            await database.write(lambda connection: connection.execute(text("SELECT 1")))
 
 
 async def test_is_full__sqlite_has_no_room__yes_and_it_works_when_there_is(tmp_path: Path) -> None:

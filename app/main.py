@@ -30,7 +30,7 @@ from app import failpoints
 from app.api.app import create_api
 from app.api.page import NOT_BUILT, is_built
 from app.api.services import Services
-from app.api.sockets import WebSocketProtocol, drop_silent_clients
+from app.api.sockets import HttpProtocol, WebSocketProtocol, drop_silent_clients
 from app.domain.errors import AddressUnusable, DatabaseUnreachable
 from app.executor.executor import Executor
 from app.executor.launcher import Launcher
@@ -250,7 +250,7 @@ def _make_server(settings: Settings, services: Services, *, catch_signals: bool)
 
     config = uvicorn.Config(
         create_api(settings, opened, stopping),
-        http="httptools",
+        http=HttpProtocol,
         ws=WebSocketProtocol,
         ws_per_message_deflate=False,
         ws_max_size=65_536,

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Path, Query
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
 from app.domain.errors import NotFound
+from app.runs.readers import read_apart
+
+Result = TypeVar("Result")
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
+#: Of a body that asks something of a run: the longest names all of its tasks.
+MAX_ACTION_BYTES = 2 * 1024 * 1024
 #: Of a body that is refused, so much is still read and dropped: a client that is writing would not see the answer.
 _DRAINED_BYTES, _DRAIN_SECONDS = 4 * MAX_BODY_BYTES, 5.0
 #: Long-lived bodies end too.
@@ -54,11 +60,21 @@ Cursor = Annotated[
 Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many items; a page may be shorter.")]
 
 
-async def read_json_body(request: Request, *, may_be_empty: bool = False) -> bytes:
+async def read_action(request: Request, read: Callable[[bytes], Result]) -> Result:
+    """What a body, which may be empty, asks of a run, as `read` reads it. Raises HTTPException 413 and 415."""
+    body = await read_json_body(request, may_be_empty=True, most=MAX_ACTION_BYTES)
+    return await read_apart(partial(read, body), len(body))
+
+
+async def read_json_body(request: Request, *, may_be_empty: bool = False, most: int = MAX_BODY_BYTES) -> bytes:
     """The bytes of a JSON body, unparsed. Raises HTTPException 413 and 415."""
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
-        await _refuse_large(request)
+    if declared.isdecimal() and int(declared) > most:
+        await _refuse_large(request, most)
+    coding = request.headers.get("content-encoding", "").strip()
+    if coding.lower() not in ("", "identity"):
+        detail = f"the body must be sent as it is, not with the content coding {coding[:100]!r}"
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, headers={"Accept-Encoding": "identity"})
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_json = not media_type or media_type == "application/json" or media_type.endswith("+json")
     if not is_json and not (may_be_empty and declared in ("", "0") and "transfer-encoding" not in request.headers):
@@ -69,14 +85,16 @@ async def read_json_body(request: Request, *, may_be_empty: bool = False) -> byt
         async with asyncio.timeout(_READ_SECONDS):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    await _refuse_large(request)
+                if len(body) > most:
+                    await _refuse_large(request, most)
+    except ClientDisconnect as error:  # nobody reads this
+        raise HTTPException(HTTPStatus.BAD_REQUEST, "the body was cut off") from error
     except TimeoutError as error:
         raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, f"the body did not come within {_READ_SECONDS:.0f} s") from error
     return bytes(body)
 
 
-async def _refuse_large(request: Request) -> None:
+async def _refuse_large(request: Request, most: int) -> None:
     left = _DRAINED_BYTES
     with suppress(TimeoutError, ClientDisconnect, RuntimeError):
         async with asyncio.timeout(_DRAIN_SECONDS):
@@ -84,7 +102,7 @@ async def _refuse_large(request: Request) -> None:
                 left -= len(chunk)
                 if left < 0:
                     break
-    detail = f"the body may have {MAX_BODY_BYTES} bytes at most"
+    detail = f"the body may have {most} bytes at most"
     raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, headers={"Connection": "close"})
 
 

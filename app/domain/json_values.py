@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 from app.domain.errors import Fault
@@ -57,32 +57,42 @@ def first_json_faults(document: object) -> tuple[list[Fault], bool]:
 
 def json_faults(document: object) -> Iterator[Fault]:
     """Everything in the document that is not JSON: NaN, other types, keys that are no text; NUL; nested too deeply."""
-    stack: list[tuple[object, _Path, int, int]] = [(document, None, 0, 0)]
-    while stack:
-        value, path, depth, length = stack.pop()
-        if isinstance(value, dict):
-            yield from _keys_faults(value, path, MAX_PATH - length)
-            children: Any = value.items()
-        elif isinstance(value, list):
-            children = enumerate(value)
-        else:
-            if fault := _scalar_fault(value):
-                yield Fault(_pointer(path), fault)
-            continue
-        if depth == MAX_DEPTH:
-            yield Fault(_pointer(path), _TOO_DEEP)
-            continue
+    if not isinstance(document, dict | list):
+        if fault := _scalar_fault(document):
+            yield Fault("", fault)
+        return
+    yield from _keys_faults(document, None, MAX_PATH)
+    #: Of each container on the way to where we are: its path, the length of that, and what of it is still to come.
+    open_ones: list[tuple[_Path, int, Iterator[tuple[Any, Any]]]] = [(None, 0, _children(document))]
+    while open_ones:
+        path, length, children = open_ones[-1]
         for key, child in children:
-            # Most values are plain text: they are not worth a turn of their own.
-            if type(child) is not str or not child.isascii() or "\0" in child:
-                longer = length + len(key) if isinstance(key, str) else length
-                if longer <= MAX_PATH:
-                    stack.append((child, (path, key), depth + 1, longer))
+            if not isinstance(child, dict | list):
+                if fault := _scalar_fault(child):
+                    yield Fault(_pointer((path, key)), fault)
+                continue
+            longer = length + len(key) if isinstance(key, str) else length
+            if longer > MAX_PATH:
+                continue  # its key has been told of
+            if len(open_ones) == MAX_DEPTH:
+                yield Fault(_pointer((path, key)), _TOO_DEEP)
+                continue
+            yield from _keys_faults(child, (path, key), MAX_PATH - longer)
+            open_ones.append(((path, key), longer, _children(child)))
+            break
+        else:
+            open_ones.pop()
 
 
-def _keys_faults(keys: Mapping[object, object], path: _Path, room: int) -> Iterator[Fault]:
+def _children(container: dict[Any, Any] | list[Any]) -> Iterator[tuple[Any, Any]]:
+    """Keys or indices, and values; those left out that are plain text, as most are."""
+    children = container.items() if isinstance(container, dict) else enumerate(container)
+    return ((key, child) for key, child in children if type(child) is not str or not child.isascii() or "\0" in child)
+
+
+def _keys_faults(container: dict[Any, Any] | list[Any], path: _Path, room: int) -> Iterator[Fault]:
     """Faults of an object's keys, of which none may have more characters than there is room for."""
-    for key in keys:
+    for key in container if isinstance(container, dict) else ():
         if not isinstance(key, str):
             yield Fault(_pointer(path), f"keys must be strings, not {shown(key)}")
         elif len(key) > room:

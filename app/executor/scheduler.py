@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Self
 
 import structlog
@@ -26,8 +27,9 @@ from app.domain.workflow.nodes import Overlap, Schedule
 from app.failpoints import Action
 from app.runs.documents import stored_submission
 from app.runs.ports import Pods
+from app.runs.readers import read_apart
 from app.runs.schedules import CATCHUP_LIMIT, ScheduleUnusable, due_times, next_time, read_schedule
-from app.runs.submit import INLINE_BYTES, PreparedRun, Submitter
+from app.runs.submit import PreparedRun, Submitter
 from app.storage.broker import INTENTS, SCHEDULES, Broker, run_topic
 from app.storage.database import Database
 from app.storage.errors import is_outage
@@ -157,10 +159,7 @@ class Scheduler:
         if plan.schedule.overlap is Overlap.FORBID and due.unfinished:
             return f"run {next(iter(due.unfinished))} is not finished, and `overlap` is forbid"
         try:
-            if len(body) > INLINE_BYTES:
-                submission = await asyncio.to_thread(stored_submission, body, self._pods)
-            else:
-                submission = stored_submission(body, self._pods)
+            submission = await read_apart(partial(stored_submission, body, self._pods), len(body))
             return await self._submitter.prepare(
                 submission, workflow_version=row.version, scheduled_at=plan.time, schedule_of=row.name
             )  # fmt: skip

@@ -27,6 +27,7 @@ from app.domain.workflow.nodes import Workflow
 from app.failpoints import Action
 from app.runs.documents import StoredName, Submission, read_submission, stored_name
 from app.runs.ports import Admission, Evaluator, Pods
+from app.runs.readers import read_apart
 from app.runs.rendering import Rendered, render_run
 from app.storage.broker import INTENTS, RUNS, SUBMITTED, run_topic
 from app.storage.database import Database
@@ -37,8 +38,6 @@ from app.storage.runs import INSERT_DOCUMENT, INSERT_RUN, INSERT_TASK, find_run,
 from app.storage.workflows import StoredVersion, find_version, list_workflow_names
 from app.storage.writer import Change, Writer
 
-#: Larger bodies are read in a thread: the event loop has others to serve.
-INLINE_BYTES = 64 * 1024
 #: The rows of more tasks are made in a thread.
 INLINE_TASKS = 200
 FORGET_EVERY_SECONDS = 3600.0
@@ -206,16 +205,14 @@ class Submitter:
 
     async def _read(self, body: bytes) -> tuple[Submission, int | None]:
         """What is asked for, and the version of the stored workflow that it names."""
-        is_large = len(body) > INLINE_BYTES
-        request = await asyncio.to_thread(parse_json, body) if is_large else parse_json(body)
+        request = await read_apart(partial(parse_json, body), len(body))
         stored: bytes | Fault | None = None
         version: int | None = None
         if (name := stored_name(request)) is not None:
             row = await self._find_stored(name)
             stored, version = (row, None) if isinstance(row, Fault) else (row.body, row.version)
-        is_large = is_large or (isinstance(stored, bytes) and len(stored) > INLINE_BYTES)
-        read = partial(read_submission, body, request, self._pods, stored)
-        return (await asyncio.to_thread(read) if is_large else read()), version
+        size = len(body) + (len(stored) if isinstance(stored, bytes) else 0)
+        return await read_apart(partial(read_submission, body, request, self._pods, stored), size), version
 
     async def _find_stored(self, wanted: StoredName) -> StoredVersion | Fault:
         def read(session: Session) -> StoredVersion | Fault:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,8 +21,8 @@ from app.runs.cursors import name_cursor, read_name_cursor, read_version_cursor
 from app.runs.documents import read_workflow
 from app.runs.ports import Pods
 from app.runs.preview import ItemEvaluator, preview_pods
+from app.runs.readers import read_apart
 from app.runs.schedules import ScheduleUnusable, next_time, read_schedule, schedule_json, timing_of
-from app.runs.submit import INLINE_BYTES
 from app.runs.views import View, encode
 from app.runs.workflow_views import document_view, version_view, workflow_etag, workflow_view
 from app.storage.broker import SCHEDULES
@@ -78,10 +77,7 @@ class StoredWorkflows:
 
         Raises MalformedDocument, InvalidWorkflow; with pods EvaluatorUnavailable.
         """
-        if len(body) > INLINE_BYTES:
-            workflow = await asyncio.to_thread(read_workflow, body, self._pods)
-        else:
-            workflow = read_workflow(body, self._pods)
+        workflow = await read_apart(partial(read_workflow, body, self._pods), len(body))
         view: View = {"valid": True, "name": workflow.name, "tasks": len(workflow.nodes)}
         if with_pods:
             namespaces = self._pods.namespaces
@@ -94,10 +90,7 @@ class StoredWorkflows:
 
         Raises MalformedDocument, InvalidWorkflow, PreconditionFailed.
         """
-        if len(body) > INLINE_BYTES:
-            workflow = await asyncio.to_thread(_read, name, body, self._pods)
-        else:
-            workflow = _read(name, body, self._pods)
+        workflow = await read_apart(partial(_read, name, body, self._pods), len(body))
         call = partial(_put, workflow=workflow, body=body, allows=allows)
         answer: WorkflowAnswer = await self._writer.commit(_change(call))
         return answer

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.answers import documented, json_answer, json_body, page_answer
-from app.api.requests import Cursor, Limit, RunId, matches_etag, read_json_body
+from app.api.requests import Cursor, Limit, RunId, matches_etag, read_action, read_json_body
 from app.api.schemas import Run, RunCounts, RunList
 from app.api.services import Context, ContextDep
 from app.domain.kubernetes.label_selector import parse_label_selector
@@ -199,7 +199,7 @@ async def get_workflow(context: ContextDep, run_id: RunId) -> Response:
 )
 async def cancel(request: Request, context: ContextDep, run_id: RunId) -> Response:
     """Running and waiting tasks become Cancelled, their pods are deleted with their grace period."""
-    asked = read_cancel(await read_json_body(request, may_be_empty=True))
+    asked = await read_action(request, read_cancel)
     run, is_new = await context.services.runs.cancel(run_id, asked)
     return json_answer(run.body, HTTPStatus.ACCEPTED if is_new else HTTPStatus.OK, {"ETag": run.etag})
 
@@ -217,7 +217,7 @@ async def retry(request: Request, context: ContextDep, run_id: RunId) -> Respons
     Tasks that succeeded stay as they are, and so do the logs of earlier attempts. Of a run that is not finished: 409; of one in
     which nothing failed, where no task is named: 409.
     """
-    tasks = read_retry(await read_json_body(request, may_be_empty=True))
+    tasks = await read_action(request, read_retry)
     run = await context.services.runs.retry(run_id, tasks)
     return json_answer(run.body, HTTPStatus.ACCEPTED, {"ETag": run.etag})
 
@@ -251,7 +251,7 @@ async def resume(request: Request, context: ContextDep, run_id: RunId) -> Respon
 
 
 async def _set_suspended(request: Request, context: Context, run_id: str, *, suspended: bool) -> Response:
-    read_nothing(await read_json_body(request, may_be_empty=True))
+    await read_action(request, read_nothing)
     run, is_new = await context.services.runs.set_suspended(run_id, suspended=suspended)
     return json_answer(run.body, HTTPStatus.ACCEPTED if is_new else HTTPStatus.OK, {"ETag": run.etag})
 

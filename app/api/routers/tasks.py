@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.answers import documented, json_answer, json_body, page_answer
-from app.api.requests import Cursor, Limit, RunId, TaskName, read_json_body
+from app.api.requests import Cursor, Limit, RunId, TaskName, read_action
 from app.api.schemas import Run, TaskDetail, TaskList
 from app.api.services import Context, ContextDep
 from app.domain.phases import Phase
@@ -73,6 +73,6 @@ async def reject(request: Request, context: ContextDep, run_id: RunId, task: Tas
 
 
 async def _answer(request: Request, context: Context, run_id: str, task: str, *, approved: bool) -> Response:
-    comment = read_comment(await read_json_body(request, may_be_empty=True))
+    comment = await read_action(request, read_comment)
     run = await context.services.runs.answer_approval(run_id, task, approved=approved, comment=comment)
     return json_answer(run.body, HTTPStatus.ACCEPTED, {"ETag": run.etag})

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.api.answers import documented, json_answer, json_body, page_answer
-from app.api.requests import Cursor, Limit, WorkflowName, matches_etag, read_json_body
+from app.api.requests import Cursor, Limit, WorkflowName, matches_etag, read_action, read_json_body
 from app.api.schemas import StoredWorkflow, Validation, WorkflowList, WorkflowVersionList
 from app.api.services import Context, ContextDep
 from app.domain.workflow.parsing import workflow_json_schema
@@ -167,7 +167,7 @@ async def unpause(request: Request, context: ContextDep, name: WorkflowName) -> 
 
 
 async def _set_paused(request: Request, context: Context, name: str, *, paused: bool) -> Response:
-    read_nothing(await read_json_body(request, may_be_empty=True))
+    await read_action(request, read_nothing)
     answer = await context.services.workflows.set_paused(name, paused=paused)
     return json_answer(answer.body, headers={"ETag": answer.etag})
 

@@ -19,6 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from app.api.app import create_api
 from app.api.services import Check, Services
+from app.api.sockets import HttpProtocol
 from app.domain.errors import ExpressionFailed, Fault
 from app.domain.events import EventType, RunEvent
 from app.domain.logs import LogBlock, LogGap, LogKey
@@ -255,7 +256,7 @@ def _services(
 @asynccontextmanager
 async def _serving(app: Any, stopping: asyncio.Event) -> AsyncIterator[str]:
     config = uvicorn.Config(
-        app, port=0, log_level="warning", lifespan="on", ws_ping_interval=None, ws_per_message_deflate=False,
+        app, port=0, http=HttpProtocol, log_level="warning", lifespan="on", ws_ping_interval=None, ws_per_message_deflate=False,
         timeout_graceful_shutdown=10,
     )  # fmt: skip
     server = _Server(config)

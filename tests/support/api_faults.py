@@ -68,13 +68,14 @@ class Break:
     """Do something to an answer's body after so many bytes, or so many seconds; without both: at once.
 
     `cut` breaks the connection, `end` ends the body cleanly after a whole line and `say`, `silence` passes nothing more on
-    until the proxy is told to.
+    until the proxy is told to. With `exactly`, `end` may stand within a line, and what comes before a `cut` arrives.
     """
 
     how: Literal["cut", "end", "silence"]
     after_bytes: int = 0
     after_seconds: float | None = None
     say: bytes = b""
+    exactly: bool = False
 
 
 Action = Answer | Garbage | Drop | Lose | Delay | Trickle | Break

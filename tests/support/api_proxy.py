@@ -28,6 +28,8 @@ from tests.support.api_faults import Action, Answer, Break, Call, Delay, Drop, G
 from tests.support.ports import free_port
 
 START_SECONDS = 20.0
+#: What was written is with the caller then.
+FLUSH_SECONDS = 0.05
 #: Of a connection: not passed on, as each side has its own.
 _HOP_HEADERS = frozenset({"connection", "keep-alive", "transfer-encoding", "host", "content-length", "authorization"})
 
@@ -337,13 +339,15 @@ class ApiProxy:
                 left = left - len(chunk) if left is not None else None
                 await out.write(chunk)
                 continue
-            end = chunk.find(b"\n", left - 1) + 1 if breaks.how == "end" else left
+            end = chunk.find(b"\n", left - 1) + 1 if breaks.how == "end" and not breaks.exactly else left
             if not end:  # the line that is to be the last is not whole yet
                 left = 1
                 await out.write(chunk)
                 continue
             left = None
             await out.write(chunk[:end])
+            if breaks.exactly:
+                await asyncio.sleep(FLUSH_SECONDS)
             stream.do(breaks.how, breaks.say)
             if breaks.how == "end":
                 return

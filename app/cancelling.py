@@ -11,7 +11,11 @@ import asyncio
 
 
 def stop_if_cancelled() -> None:
-    """Raise CancelledError where this asyncio task was asked to end, and an error came in its place."""
+    """Raise CancelledError where this asyncio task was asked to end, and an error came in its place.
+
+    A group's tasks must be waited for within its block: of one that fails while the group is being left, a cancellation is
+    counted that nobody asked for.
+    """
     running = asyncio.current_task()
     if running is not None and running.cancelling():
         raise asyncio.CancelledError

@@ -161,6 +161,7 @@ class Executor:
                     await asyncio.sleep(min(0.5 * 2**tries, 15))
                     newer = await self._renew(claim)
                 if newer is None:
+                    log.info("a run is not ours any more", run=claim.run_id)
                     return
                 claim = newer
                 actor = self._actors[claim.run_id] = RunActor(claim.run_id, claim.epoch, self._env)
@@ -187,7 +188,6 @@ class Executor:
         except OwnershipLost:
             log.info("a run is not ours any more", run=claim.run_id)
         except Exception:
-            stop_if_cancelled()
             log.exception("a run could not be ended as Error", run=claim.run_id)
             return False
         return True

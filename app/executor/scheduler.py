@@ -20,7 +20,6 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.cancelling import stop_if_cancelled
 from app.domain.errors import EvaluatorUnavailable, PodrunError
 from app.domain.events import EventType, RunEvent
 from app.domain.workflow.nodes import Overlap, Schedule
@@ -91,7 +90,6 @@ class Scheduler:
                     log.warning("schedules could not be read", error=type(error).__name__)
                     seconds = LOOK_SECONDS
                 except Exception:  # a fault of ours must not end all schedules
-                    stop_if_cancelled()
                     log.exception("looking at the schedules failed")
                     seconds = LOOK_SECONDS
                 await changed.wait(max(seconds, _SHORTEST_WAIT_SECONDS))

@@ -172,13 +172,14 @@ class _Collection:
         self._tail.adopt(stored)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._tail.run(), name=f"log tail of {key.task}")
+                tail = group.create_task(self._tail.run(), name=f"log tail of {key.task}")
                 trouble = await self._read_to_end()
                 if self._cut_off is not None:
                     await self._tail.add(self._cut_off)
                 if trouble is not None:
                     await self._add_gap(None, trouble)
                 self._tail.close()
+                await asyncio.wait([tail])  # in the block: see stop_if_cancelled
         except BaseExceptionGroup as errors:
             raise _first(errors) from errors
         return await self._tail.seal()

@@ -40,3 +40,27 @@ async def test_collect__cancelled_as_the_index_fails__ends(logs: Logs, error: Ex
         await asyncio.wait([index.collecting], timeout=5)
         assert index.collecting.cancelled()
         assert kubelet.opened == ["follow"]
+
+
+class FailingOnce:
+    """Fails at the first append."""
+
+    def __init__(self, rows: Any) -> None:
+        self._rows, self._fails = rows, True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._rows, name)
+
+    async def append_block(self, *arguments: Any) -> None:
+        if self._fails:
+            self._fails = False
+            raise OSError("away")
+        await self._rows.append_block(*arguments)
+
+
+async def test_collect__the_index_fails_as_the_last_block_is_stored__begins_again(logs: Logs) -> None:
+    kubelet = FakeKubelet()
+    kubelet.write(b"one\n")
+    summary = await replace(logs, rows=FailingOnce(logs.rows)).collect(kubelet)
+    assert (summary.bytes, summary.sealed) == (4, True)
+    assert await logs.text() == b"one\n"

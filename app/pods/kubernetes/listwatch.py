@@ -55,7 +55,7 @@ class Timing:
     first_pause: float = 0.2
     longest_pause: float = 5.0
     forbidden_pause: float = 30.0  #: the longest pause where the collection is forbidden
-    settled: float = 0.3  #: a watch that has been open for so long has brought what there was to bring
+    settled: float = 0.3  #: what follows the first line of a watch, where a lot had happened, comes within that time
     list_call: float = 60.0  #: for one page
 
 
@@ -105,14 +105,24 @@ class ListWatch:
         self._actions = _ACTIONS[path.rpartition("/")[2]]
         self._version: str | None = None  #: where the next watch starts; None: list first
         self._heard = False  #: the watch under way has brought something
-        self._open_since: float | None = None  #: when the watch under way was opened
+        # Moments of the monotonic clock, None: not so now.
+        self._told_since: float | None = None  #: a list is complete, or the watch that goes on after a trouble brings something
+        self._reached_since: float | None = None  #: every watch could be opened
+        self._is_open = False
         self._failures = 0
         self._log = log.bind(path=path)
 
     @property
     def is_current(self) -> bool:
-        """Whether what was brought is what is there now: a silent watch can't be told from a quiet one."""
-        return self._open_since is not None and time.monotonic() - self._open_since > self._timing.settled
+        """Whether what was brought is what is there now, as far as can be known: a silent watch looks like a quiet one.
+
+        That a watch could be opened is not enough: an API server that has just started has nothing to say for a second, and
+        then that it has forgotten our version.
+        """
+        now = time.monotonic()
+        if self._told_since is not None:
+            return now - self._told_since > self._timing.settled
+        return self._is_open and self._reached_since is not None and now - self._reached_since > self._timing.healthy
 
     async def run(self) -> NoReturn:
         """List and watch until cancelled."""
@@ -125,7 +135,7 @@ class ListWatch:
                 progress = await self._watch()
             except _Gone as exc:
                 self._log.info("listing again", cause=str(exc))
-                progress, self._version = self._heard, None
+                progress, self._version, self._told_since = self._heard, None, None
             except (ApiError, ApiUnreachable) as exc:
                 self._failed(exc)
                 progress = self._heard
@@ -152,6 +162,7 @@ class ListWatch:
             self._sink.listed(page.items, parse_version(version))
             if not page.metadata.next_page:
                 self._sink.list_ended(parse_version(version))
+                self._told_since = time.monotonic()
                 failpoints.after(self._actions.list)
                 return version
             params = {**params, "continue": page.metadata.next_page}
@@ -172,7 +183,7 @@ class ListWatch:
         try:
             async with self._client.watch(self._path, params, self._timing.silence) as response:
                 self.trouble, opened = None, True
-                self._open_since = time.monotonic()
+                self._is_open, self._reached_since = True, self._reached_since or time.monotonic()
                 failpoints.after(self._actions.watch)
                 async for chunk in response.content.iter_any():
                     for line in lines.feed(chunk):
@@ -188,7 +199,8 @@ class ListWatch:
         except (aiohttp.ClientError, OSError) as exc:
             raise self._client.unreachable(exc) from exc
         finally:
-            self._open_since = None
+            self._is_open = False
+            self._reached_since = self._reached_since if opened else None
         return self._heard or time.monotonic() - started_at > self._timing.healthy
 
     def _take(self, line: bytes) -> None:
@@ -204,6 +216,7 @@ class ListWatch:
         except msgspec.MsgspecError as exc:
             raise _Gone("a line of the watch can't be read") from exc
         self._heard = True
+        self._told_since = self._told_since or time.monotonic()
         if version:
             self._version = version
             self._sink.reached(parse_version(version))
@@ -220,7 +233,7 @@ class ListWatch:
             self._version = None
         if self.trouble is None:
             self._log.warning("the API server does not let us watch", reason=error.reason, message=error.message[:300])
-        self.trouble = error
+        self.trouble, self._told_since = error, None
 
     async def _pause(self, progress: bool) -> None:
         """Wait before the next step: not at all after one that brought something, else ever longer."""

@@ -15,7 +15,7 @@ from app.domain.pods import PodEvent, PodObservation, PodRef
 from app.pods.kubernetes.backend import KubernetesBackend
 from app.pods.kubernetes.cluster import Cluster, NoCredentials
 from app.pods.kubernetes.listwatch import Timing
-from tests.support.api_server import WAIT_SECONDS, FakeApiServer, status_answer
+from tests.support.api_server import WAIT_SECONDS, FakeApiServer, Watch, status_answer
 from tests.support.waiting import until
 
 QUICK = Timing(silence=5, first_pause=0.01, longest_pause=0.05, forbidden_pause=0.05)
@@ -209,16 +209,40 @@ async def test_watch__other_error_event__watches_again_from_there(bench: Bench, 
         assert server.count("LIST", "/pods") == 1
 
 
-async def test_sees__only_while_a_watch_is_open(bench: Bench, server: FakeApiServer):
+async def _blind(bench: Bench, server: FakeApiServer, watch: Watch) -> Watch:
+    """Have the API server away for a moment; the watch that follows."""
+    server.intercept = refusing(lambda: status_answer(503, "ServiceUnavailable", "no"), lambda _: True)
+    watch.end()
+    await until(lambda: not bench.backend.sees("ci"), WAIT_SECONDS)
+    server.intercept = None
+    return await server.next_watch()
+
+
+async def test_sees__after_a_list_until_a_watch_fails__then_once_the_next_says_something(bench: Bench, server: FakeApiServer):
     async with bench.make(timing=replace(QUICK, settled=0.05)) as backend:
         assert not backend.sees("ci")
         assert not backend.sees("elsewhere")
         watch = await server.next_watch()
         await until(lambda: backend.sees("ci"), WAIT_SECONDS)
-        server.intercept = refusing(lambda: status_answer(503, "ServiceUnavailable", "no"), lambda _: True)
         watch.end()
-        await until(lambda: not backend.sees("ci"), WAIT_SECONDS)
-        server.intercept = None
+        watch = await _blind(bench, server, await server.next_watch())
+        await asyncio.sleep(0.2)
+        assert not backend.sees("ci")
+        await watch.send("ADDED", server.put(manifest("a")))
+        await until(lambda: backend.sees("ci"), WAIT_SECONDS)
+        watch = await _blind(bench, server, watch)
+        await watch.send("ERROR", {"kind": "Status", "code": 410, "reason": "Expired"})
+        await until(lambda: backend.sees("ci"), WAIT_SECONDS)
+        assert server.count("LIST", "/pods") == 2
+
+
+async def test_sees__quiet_after_trouble__when_watches_could_be_opened_for_a_while(bench: Bench, server: FakeApiServer):
+    async with bench.make(timing=replace(QUICK, settled=0.05, healthy=0.3)) as backend:
+        watch = await _blind(bench, server, await server.next_watch())
+        assert not backend.sees("ci")
+        for _ in range(3):  # however often they end
+            watch.end()
+            watch = await server.next_watch()
         await until(lambda: backend.sees("ci"), WAIT_SECONDS)
 
 

@@ -146,7 +146,7 @@ class PodView:
 
     def own_faults(self, faults: Iterable[Fault]) -> set[Fault]:
         """Faults of `base` at the task's keys."""
-        return {Fault(self._task_pointer(_steps(tokens(fault.pointer))), fault.detail) for fault in faults}
+        return {Fault(self._task_pointer(_steps(self.base, tokens(fault.pointer))), fault.detail) for fault in faults}
 
     def _origin(self, path: list[str]) -> str:
         for length in range(len(path), -1, -1):
@@ -158,10 +158,9 @@ class PodView:
     def _task_pointer(self, place: list[str | int]) -> str:
         match place:
             case ["volumes" | "initContainers" as key, int(index), *rest]:
-                return self._lists[key].origins[index] + pointer(*rest)
+                return self._lists[key].pointer(index, rest)
             case ["containers", _, "volumeMounts" | "env" as key, int(index), *rest]:
-                origin = self._lists[key].origins[index]
-                return origin if origin.startswith("/secrets") or (key == "env" and not rest) else origin + pointer(*rest)
+                return self._lists[key].pointer(index, rest)
             case ["containers", _, "securityContext", *rest] | ["securityContext", *rest]:
                 return pointer("security_context", *rest)
             case ["containers", _, str(key), *rest]:
@@ -171,8 +170,17 @@ class PodView:
         return ""
 
 
-def _steps(path: list[str]) -> list[str | int]:
-    return [int(step) if step.isdecimal() else step for step in path]
+def _steps(value: Any, path: list[str]) -> list[str | int]:
+    """The path with numbers where it leads into lists."""
+    steps: list[str | int] = []
+    for token in path:
+        if isinstance(value, list):
+            steps.append(int(token))
+            value = value[int(token)]
+        else:
+            steps.append(token)
+            value = value.get(token) if isinstance(value, dict) else None
+    return steps
 
 
 def _renamed(task: Mapping[str, Any], names: Mapping[str, str]) -> Json:

@@ -7,7 +7,7 @@ not be refused here. They are read once, when the first object is checked; one d
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from importlib.util import find_spec
@@ -208,7 +208,7 @@ def schema_faults(definition: str, value: object, *, is_part: bool = False) -> I
         return
     for error in errors:
         if not (is_part and error.kind.name == "required"):
-            yield from _faults_of(error)
+            yield from _faults_of(error, value)
 
 
 def required_faults(definition: str, value: object) -> Iterator[Fault]:
@@ -218,7 +218,7 @@ def required_faults(definition: str, value: object) -> Iterator[Fault]:
     with suppress(ValueError, TypeError, OverflowError):
         for error in _validator(definition).iter_errors(value):
             if error.kind.name == "required":
-                yield from _faults_of(error)
+                yield from _faults_of(error, value)
 
 
 def _holds_more_than(count: int, value: object) -> bool:
@@ -234,8 +234,8 @@ def _holds_more_than(count: int, value: object) -> bool:
     return False
 
 
-def _faults_of(error: ValidationError) -> Iterator[Fault]:
-    place, kind = pointer(*error.instance_path), error.kind
+def _faults_of(error: ValidationError, value: object) -> Iterator[Fault]:
+    place, kind = pointer(*_path_in(value, error.instance_path)), error.kind
     told = kind.as_dict()
     if kind.name == "additionalProperties":
         known = _known_keys(error)
@@ -253,6 +253,24 @@ def _faults_of(error: ValidationError) -> Iterator[Fault]:
         yield Fault(place, f"must be at {'least' if kind.name == 'minimum' else 'most'} {told['limit']}, not {error.instance}")
     else:
         yield Fault(place, error.message)
+
+
+def _path_in(value: object, path: Sequence[str | int]) -> Iterator[str | int]:
+    """The path as it is in the value: the library takes a key of digits for an index, and "007" for 7."""
+    for step in path:
+        if isinstance(value, dict):
+            key = _key_in(value, step) if isinstance(step, int) else step
+            yield key
+            value = value.get(key)
+        else:
+            yield step
+            value = value[step] if isinstance(value, list) and isinstance(step, int) and step < len(value) else None
+
+
+def _key_in(owner: Mapping[str, Any], number: int) -> str:
+    if str(number) in owner:
+        return str(number)
+    return next((key for key in owner if key.removeprefix("+").isdecimal() and int(key) == number), str(number))
 
 
 def _known_keys(error: ValidationError) -> tuple[str, ...]:

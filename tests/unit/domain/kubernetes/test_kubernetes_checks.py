@@ -236,6 +236,24 @@ def test_schema_faults__a_value_that_is_no_json__is_told():
     assert [fault.detail for fault in schema_faults("Toleration", {"key": {1, 2}})] == ["holds a value that is not JSON"]
 
 
+@pytest.mark.parametrize("key", ["7", "007", "+7", "-7", "7a", "a/b~"])
+def test_schema_faults__under_a_key_of_digits__are_told_at_that_key(key):
+    assert [fault.pointer for fault in schema_faults("PodSpec", {"containers": [], "nodeSelector": {key: 5}})] == [
+        pointer("nodeSelector", key)
+    ]
+    many = {"containers": [], "volumes": [{"name": "v", "csi": {"driver": "d", "volumeAttributes": {"a": "a", key: 5}}}]}
+    assert [fault.pointer for fault in schema_faults("PodSpec", many)] == [
+        pointer("volumes", 0, "csi", "volumeAttributes", key)
+    ]
+
+
+def test_schema_faults__of_more_values_than_any_pod_has__are_one():
+    value = node_terms(*[0] * 30_000)
+    assert [(fault.pointer, fault.detail) for fault in schema_faults("Affinity", value)] == [
+        ("", "holds more than 20,000 values: Kubernetes takes no object of that size")
+    ]
+
+
 def test_keys_of__security_contexts__tell_pod_from_container():
     assert "fsGroup" in keys_of("PodSecurityContext")
     assert "capabilities" not in keys_of("PodSecurityContext")

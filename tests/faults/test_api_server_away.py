@@ -24,7 +24,7 @@ import httpx
 import pytest
 
 from tests.faults.api_stand import Stand, talker
-from tests.support.api import api_of
+from tests.support.api import Json, api_of
 from tests.support.api_proxy import ApiProxy
 from tests.support.cluster import apply, fresh_namespace, kubectl
 from tests.support.service import ServiceProcess, started
@@ -88,7 +88,7 @@ class ApiServer:
         is back. A kubelet says again and again that its node is ready; a fake node says it once.
         """
         assert self._back_at is not None
-        deadline = self._back_at + BACK_SECONDS
+        deadline = time.monotonic() + BACK_SECONDS
         while (lost := _lost_nodes()) or time.monotonic() < self._back_at + SETTLED_SECONDS:
             assert time.monotonic() < deadline, f"nodes that are not ready: {lost}"
             for name in lost:
@@ -98,10 +98,15 @@ class ApiServer:
 
 
 def _lost_nodes() -> list[str]:
-    """The nodes that no pod can go to."""
+    """The nodes that are not ready, or still have a taint of that: it comes and goes later than the condition."""
     items = json.loads(kubectl("get", "nodes", "-o", "json"))["items"]
-    taints = {node["metadata"]["name"]: [taint["key"] for taint in node["spec"].get("taints", ())] for node in items}
-    return [name for name, keys in taints.items() if any(key.startswith("node.kubernetes.io/") for key in keys)]
+    return [node["metadata"]["name"] for node in items if not _is_well(node)]
+
+
+def _is_well(node: Json) -> bool:
+    conditions = {condition["type"]: condition["status"] for condition in node["status"].get("conditions", ())}
+    taints = [taint["key"] for taint in node["spec"].get("taints", ())]
+    return conditions.get("Ready") == "True" and not any(key.startswith("node.kubernetes.io/") for key in taints)
 
 
 @pytest.fixture

@@ -92,7 +92,9 @@ class RovingReader:
     async def _websocket(self) -> None:
         mark = f"?cursor={self.cursor}" if self.cursor else ""
         url = f"ws{self._pick().removeprefix('http')}{PREFIX}{self._path}{mark}"
-        async with connect(url, compression=None, proxy=None, max_size=None, open_timeout=self._silent_seconds) as socket:
+        options: Json = {"compression": None, "proxy": None, "max_size": None, "open_timeout": self._silent_seconds}
+        # Without pings of the client's own: how long it bears silence is said by `silent_seconds`.
+        async with connect(url, ping_interval=None, **options) as socket:
             try:
                 while self.end is None:
                     self._frame(json.loads(await self._in_time(socket.recv())))

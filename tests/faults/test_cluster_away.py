@@ -37,7 +37,7 @@ STAYS = "echo up; exec sleep 1000"
 STAYS_ONCE = f"[ $PODRUN_ATTEMPT = 1 ] || exit 0; {STAYS}"
 UNTIL_TOLD = "echo up; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo done"
 SHUTDOWN = "Pod was terminated in response to imminent node shutdown."
-DEADLINE = {"pod": {"terminationGracePeriodSeconds": 1, "activeDeadlineSeconds": 10}}
+DEADLINE = {"pod": {"terminationGracePeriodSeconds": 1, "activeDeadlineSeconds": 15}}
 
 
 @pytest.fixture
@@ -56,12 +56,13 @@ async def test_service_away__pods_end_and_go_meanwhile__each_outcome_is_the_pods
         shell("ended-and-gone", UNTIL_TOLD, **SHORT_GRACE),
         shell("evicted", STAYS_ONCE, retries=ONE_RETRY, **SHORT_GRACE),
         shell("forced", STAYS, **SHORT_GRACE),
+        shell("goes-on", UNTIL_TOLD, **SHORT_GRACE),
         shell("not-begun", "true", node_selector=NOWHERE, allow_failure=True),
-        shell("after", "true", depends_on=["ended", "ended-and-kept", "evicted"]),
+        shell("after", "true", depends_on=["ended", "ended-and-kept", "evicted", "goes-on"]),
         shell("omitted", "true", depends_on=["ended-and-gone"]),
     ]
     run_id = await api.submit(workflow(*tasks))
-    names = [task["name"] for task in tasks[:7]]
+    names = [task["name"] for task in tasks[:8]]
     pods = {name: await pod_up(api, run_id, name) for name in names}
     await api.task_when(run_id, "not-begun", reason="Unschedulable")
     pods["not-begun"] = await pod_of(api, run_id, "not-begun")
@@ -84,6 +85,7 @@ async def test_service_away__pods_end_and_go_meanwhile__each_outcome_is_the_pods
     cluster_service.start()
 
     await api.task_when(run_id, "not-begun", attempts=2, reason="Unschedulable")
+    await kube("exec", "-n", namespace, pods["goes-on"], "-c", "main", "--", "touch", "/tmp/go")
     await api.task_when(run_id, "after", phase="Succeeded")
     await delete_pod(namespace, await pod_of(api, run_id, "not-begun", 2))
     for number in (3, 4):
@@ -94,7 +96,8 @@ async def test_service_away__pods_end_and_go_meanwhile__each_outcome_is_the_pods
     assert run["phase"] == "Failed"
     assert tries(run, "deadline") == [("Failed", "DeadlineExceeded")]
     assert tries(run, "deadline-again") == [("Failed", "DeadlineExceeded"), ("Succeeded", None)]
-    assert tries(run, "ended") == tries(run, "ended-and-kept") == [("Succeeded", None)]
+    for name in ("ended", "ended-and-kept", "goes-on"):
+        assert tries(run, name) == [("Succeeded", None)], name
     assert tries(run, "ended-and-gone") == tries(run, "forced") == [("Error", "PodLost")]
     # Nobody was there to see why it was taken away; it had started, so it counts as a retry.
     assert tries(run, "evicted") == [("Error", "PodLost"), ("Succeeded", None)]
@@ -102,8 +105,9 @@ async def test_service_away__pods_end_and_go_meanwhile__each_outcome_is_the_pods
     assert ends(run)["omitted"][0] == "Omitted"
     by_name = {task["name"]: task for task in run["tasks"]}
     assert by_name["deadline"]["message"] == "Pod was active on the node longer than the specified deadline"
-    assert [await api.log(run_id, name) for name in ("deadline", "ended")] == [b"up\n", b"up\ndone\n"]
-    assert by_name["ended"]["attempts"][0]["log"]["gaps"] == 0
+    for name, log in (("deadline", b"up\n"), ("ended", b"up\ndone\n"), ("goes-on", b"up\ndone\n")):
+        assert await api.log(run_id, name) == log
+        assert by_name[name]["attempts"][0]["log"]["gaps"] == 0
     for name in ("ended-and-gone", "ended-and-kept", "forced"):
         log = await api.log(run_id, name)
         assert log == b"up\ndone\n" or (log == b"up\n" and by_name[name]["attempts"][0]["log"]["gaps"] == 1), name

@@ -145,7 +145,7 @@ async def test_pod__out_of_memory__says_which_container_was_killed(api: Api, nam
     tasks = [
         python("main-eats", EATS, sidecars=[beside], **LITTLE, **SHORT_GRACE),
         shell("sidecar-eats", UNTIL_TOLD, sidecars=[{**hungry, "command": ["python3", "-c", f"{LATER}{EATS}"]}], **SHORT_GRACE),
-        shell("sidecar-ends", "true", sidecars=[{**beside, "command": ["false"]}], pending_timeout_seconds=6, **SHORT_GRACE),
+        shell("sidecar-ends", "true", sidecars=[{**beside, "command": ["false"]}], pending_timeout_seconds=12, **SHORT_GRACE),
         shell("init-eats", "echo ran", init_containers=[hungry]),
         shell("omitted", "true", depends_on=["main-eats"]),
     ]
@@ -166,7 +166,7 @@ async def test_pod__out_of_memory__says_which_container_was_killed(api: Api, nam
     assert "out of memory" in by_name["main-eats"]["message"]
     assert by_name["init-eats"]["message"].startswith("init container hungry: ")
     assert await api.log(run_id, "main-eats", container="beside") == b"beside\n"
-    assert by_name["sidecar-ends"]["message"] == "not started after 6 s: container beside: exit code 1"
+    assert by_name["sidecar-ends"]["message"] == "not started after 12 s: container beside: exit code 1"
     assert await api.log(run_id, "sidecar-eats") == b"up\ndone\n"
     await assert_one_pod_each(kubeconfig, namespace, run)
 

@@ -33,6 +33,7 @@ APPLICATION_NAME = "podrun"
 #: What a read or a transaction may take on PostgreSQL, the waiting for a connection included: a server that has died, or is
 #: stopped, without a word must not hold up whoever asks, nor the writer.
 READ_SECONDS, WRITE_SECONDS = 10.0, 20.0
+_GOODBYE_SECONDS = 0.25
 
 
 class Database(Protocol):
@@ -194,14 +195,15 @@ async def _answering(seconds: float | None) -> AsyncIterator[None]:
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
-    """A connection that is given up at once."""
+    """A connection that is not waited for: the server may not answer."""
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncpg's signature
-        """Close it. With a time, as SQLAlchemy closes one that failed: a server that does not answer is not waited for."""
-        if timeout is None:
-            await super().close()
-        else:
+        """Say goodbye, in a moment; where SQLAlchemy gives a time, which it does of one that has failed, not even that."""
+        if timeout is not None:
             self.terminate()
+            return
+        with contextlib.suppress(TimeoutError):  # then it is cut
+            await super().close(timeout=_GOODBYE_SECONDS)
 
 
 def _postgres_engine(url: URL, pool_size: int, *, is_patient: bool, **settings: str) -> AsyncEngine:

@@ -36,6 +36,8 @@ BATCH_LIMIT = 512
 ROWS_LIMIT = 500
 #: A change that stood in a deadlock alone is tried so often: the other one has gone on meanwhile.
 DEADLOCK_TRIES = 5
+#: A service that stops waits so long for a database that does not answer: what is not committed is done by the next one.
+CLOSING_SECONDS = 3.0
 #: Fences that are remembered as broken: by then their owner has been told, and has taken a new epoch.
 BROKEN_LIMIT = 4096
 
@@ -73,7 +75,7 @@ class _Waiting:
 
 
 class Writer:
-    """Owns all writing. An async context manager: leaving it commits what waits, then stops."""
+    """Owns all writing. An async context manager: leaving it commits what waits, as far as the database answers, then stops."""
 
     def __init__(self, database: Any, broker: Broker) -> None:
         self._database, self._broker = database, broker
@@ -84,20 +86,26 @@ class Writer:
         self._closing = False
         self._broken: dict[tuple[str, int], Exception] = {}  # fences under which a step has failed, the newest last
         self._group = asyncio.TaskGroup()
+        self._running: asyncio.Task[None] | None = None
         self.commits = 0  #: transactions so far
         self.changes = 0  #: changes so far
         self.trouble: Exception | None = None  #: why nothing can be written just now
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
-        self._group.create_task(self._run(), name="writer")
+        self._running = self._group.create_task(self._run(), name="writer")
         return self
 
     async def __aexit__(self, *exc_info: Any) -> None:
         self._closing = True
         self._arrived.set()
         self._urgent.set()
+        if self._running is not None:
+            await asyncio.wait([self._running], timeout=CLOSING_SECONDS)
+            self._running.cancel()
         await self._group.__aexit__(None, None, None)
+        for waiting in self._queue:  # nobody may wait for ever
+            waiting.done.cancel()
 
     async def commit(self, change: Change, *, urgent: bool = True) -> Any:
         """Commit the change; returns what `call` returned, once it is durable.

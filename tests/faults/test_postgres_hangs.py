@@ -86,3 +86,19 @@ async def test_replicas__lose_the_database_for_longer_than_the_lease__no_run_has
                         await asyncio.to_thread(server.start)
                 await users.wait_ready(time.monotonic(), READY_SECONDS)
             await users.check()
+
+
+async def test_terminate__while_the_database_hangs__the_service_ends_in_time_and_the_next_goes_on(
+    server: PostgresServer, url: str, make_service: MakeService, tmp_path: Path, chance: random.Random
+) -> None:
+    service = make_service("local", database_url=url)
+    async with users_of([service.url], tmp_path / "marks", chance) as users:
+        await users.submit_many(BURST)
+        server.freeze()
+        try:
+            await asyncio.sleep(chance.uniform(0, LEASE_SECONDS / 2))  # wherever it is by then
+            assert await asyncio.to_thread(service.terminate) == 0
+        finally:
+            server.thaw()
+        await asyncio.to_thread(service.start)
+        await users.check()

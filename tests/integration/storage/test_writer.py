@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from sqlalchemy import Connection
@@ -12,7 +13,7 @@ from app.storage.broker import RUNS, Broker
 from app.storage.database import Database
 from app.storage.errors import DatabaseUnavailable
 from app.storage.runs import TOUCH_RUN, find_run, insert_events, list_events
-from app.storage.writer import Change, Writer
+from app.storage.writer import CLOSING_SECONDS, Change, Writer
 from tests.integration.storage.rows import NOW, new_run, run_row
 
 FIRST, SECOND = run_row(1)["id"], run_row(2)["id"]
@@ -156,3 +157,20 @@ async def test_trouble__an_outage__is_kept_until_something_is_committed(writer: 
     assert writer.trouble is caught.value
     await writer.commit(Change())
     assert writer.trouble is None
+
+
+class HangingDatabase:
+    """Takes what is to be written, and never answers."""
+
+    async def write(self, _function: object) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_close__the_database_hangs__ends_soon_and_nobody_waits_for_ever() -> None:
+    began = time.monotonic()
+    async with Writer(HangingDatabase(), Broker()) as writer:
+        waiting = [writer.post(Change())]
+        await asyncio.sleep(0.1)
+        waiting.append(writer.post(Change()))
+    assert time.monotonic() - began < CLOSING_SECONDS + 1
+    assert all(one.cancelled() for one in waiting)

@@ -14,7 +14,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeAlias, cast
@@ -27,7 +27,7 @@ from app.domain.logs import LogGap, LogKey, LogSummary
 from app.domain.pods import PodRef
 from app.logs.continuity import FLOWING_SECONDS, Continuity, End
 from app.logs.errors import LogStoreUnavailable
-from app.logs.lines import LineParser, Stretch, line_offset
+from app.logs.lines import LineParser, Stretch, first_lines, line_offset
 from app.logs.port import LogSource, LogWriter
 from app.logs.restore import restore_end
 from app.logs.resume import MAX_BACK_SECONDS, SECOND, Skipper, StoredEnd
@@ -129,6 +129,10 @@ class _Opened:
         return self.how is not End.BROKEN
 
 
+class _BegunAgain(Exception):
+    """A follow brings lines that it has brought before."""
+
+
 class _Collection:
     """One log, for as long as this process collects it. Owned by `collect`."""
 
@@ -190,9 +194,11 @@ class _Collection:
     async def _read_to_end(self) -> str | None:
         """Collect until nothing more comes; returns why something may be missing at the end, None: nothing is."""
         failures, unconfirmed, failing_since = 0, 0, asyncio.get_running_loop().time()
+        was_quiet = False
         while not self._abandoned.is_set():
             had_ended = self._ended.is_set()
-            opened = await self._open(follow=not had_ended, failures=failures)
+            # A follow may be as silent as the one before, and as dead: a read says whether there is anything.
+            opened = await self._open(follow=not had_ended and not was_quiet, failures=failures)
             if opened.gone:
                 break
             now = asyncio.get_running_loop().time()
@@ -206,10 +212,11 @@ class _Collection:
                     await self._pause(RETRY_SECONDS[0])
                     continue
                 failures, unconfirmed, failing_since = 0, 0, now
-                if opened.how is End.CLOSED:
+                if opened.how is End.CLOSED and not was_quiet:
                     await self._pause(0 if self._ended.is_set() else REOPEN_SECONDS)
                     if not self._ended.is_set():
                         self._continuity.went_on()
+                was_quiet = opened.how is End.QUIET
                 continue
             if opened.new_bytes or not had_ended:
                 failing_since = now
@@ -224,11 +231,9 @@ class _Collection:
         if self._ended.is_set():
             await asyncio.sleep(seconds)
             return
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._ended.wait()
-        except TimeoutError:
-            pass
 
     async def _open(self, *, follow: bool, failures: int) -> _Opened:
         """Open the log from where the stored one ends, and store what is new until the stream ends.
@@ -257,13 +262,16 @@ class _Collection:
                 if not cut.expired():
                     raise
                 opened.how = self._how_cut(follow)
+            except _BegunAgain:
+                pass  # the next stream goes on behind what is stored
             except LogUnavailable as exc:
                 opened.gone = exc.gone
         # Cut in the middle of storing a chunk: what the parser holds lies behind bytes that were not stored.
         if self._waiting_since is not None:
             rest = parser.finish()
             if rest:
-                await self._add(rest, skipper, 0.0, follow)
+                with suppress(_BegunAgain):
+                    await self._add(rest, skipper, 0.0, follow)
             cut_off = parser.finish_character()
             if cut_off or skipper.came_back or self._tail.end_byte > before:
                 self._cut_off = skipper.feed(cut_off) if cut_off else None
@@ -302,16 +310,24 @@ class _Collection:
         new = skipper.feed(stretch)
         if new is None:
             return
-        first_new = skipper.first_new if is_first and not skipper.came_back else None
-        if first_new is not None and self._continuity.may_miss(self._end.last_time, first_new, waited):
-            await self._add_gap(first_new, _ROTATED)
-        if new.times:
-            await self._find_lost_files(new, waited, follow)
-        self._end.add(new.text, new.times, continues=new.continues)
-        await self._tail.add(new)
+        if is_first and skipper.first_new is not None and not skipper.came_back:
+            between = self._end.last_time, skipper.first_new
+            if self._continuity.may_miss(*between, self._now(), waited, follow=follow):
+                await self._add_gap(skipper.first_new, _ROTATED)
+        repeated = self._continuity.find_repetition(new.times) if follow else None
+        kept = first_lines(new, repeated)
+        if kept is not None and kept.times:
+            jump = await self._find_lost_files(kept, waited, follow)
+            if jump is not None and repeated is None:
+                kept = first_lines(kept, repeated := self._continuity.find_repetition(kept.times, jump))
+        if kept is not None:
+            self._end.add(kept.text, kept.times, continues=kept.continues)
+            await self._tail.add(kept)
+        if repeated is not None:
+            raise _BegunAgain
 
-    async def _find_lost_files(self, new: Stretch, waited: float, follow: bool) -> None:
-        """Record where whole files may have been left out, for which only the times of lines speak."""
+    async def _find_lost_files(self, new: Stretch, waited: float, follow: bool) -> tuple[int, int] | None:
+        """Record where files may have been left out, for which only the times of lines speak; returns those around a jump."""
         size, now = len(new.text), self._now()
         jump = self._continuity.find_jump(new.times, size, now, waited) if follow else None
         if jump:
@@ -322,6 +338,7 @@ class _Collection:
         if first is not None:
             reason = "the log was first opened when its beginning may have been rotated away"
             await self._tail.add_gap(LogGap(at_byte=0, from_at=None, to_at=_at(first), reason=reason))
+        return jump
 
     async def _add_gap(self, to_time: int | None, reason: str, *, last: int | None = None, offset: int = 0) -> None:
         from_time = last or (None if self._end.empty else self._end.last_time)
@@ -357,11 +374,9 @@ class _Collection:
 
 
 def _at(time_ns: int | None) -> datetime | None:
-    return (
-        None
-        if time_ns is None
-        else datetime.fromtimestamp(time_ns // SECOND, UTC).replace(microsecond=time_ns % SECOND // 1000)
-    )
+    if time_ns is None:
+        return None
+    return datetime.fromtimestamp(time_ns // SECOND, UTC).replace(microsecond=time_ns % SECOND // 1000)
 
 
 def _back_off(failures: int) -> float:

@@ -8,13 +8,15 @@ may be missing, unless what came before was complete:
   and the new file, which it does not look at, begins where that one ended. So what is new was printed before the follow ended;
   and a file in between would span as long as the kubelet takes to look for files to rotate, 10 s. But an API server that shuts
   down, or a proxy, may end a follow as cleanly while the container speaks: what is new was printed later then.
-- The follow was cut since it was silent for long, and the next one found nothing either: the container said nothing.
+- The follow was cut since it was silent for long, a read found nothing either, and what the next follow brings first was
+  printed just then: the container said nothing.
 
 Two more things lose lines:
 
 - Within one follow that is two rotations behind, the kubelet goes on with the newest file. It shows as stamps that jump by
   at least the time between two rotations though no time passed here, and while data was flowing: who waits for data is not
   behind. The file that is left out was begun after the stream was opened: a jump before that time is none.
+  Each rotation that it has not heard of in time makes it begin the newest file once more: what is repeated is not stored.
 - What was rotated away before the log was opened for the first time. It shows as a first line that was not printed right after
   the container's start, and in a log that grows so fast that a file may have been full by then.
 """
@@ -39,6 +41,8 @@ FLOWING_SECONDS = 2.0
 HELD_UP_BYTES = 64 * 1024
 #: Stamps go back by some milliseconds where streams meet; by so much, somebody has set the clock that makes them.
 SET_BACK_NANOS = SECOND
+#: Stamps of two streams go back by milliseconds, of a file that is begun again by more than this.
+BEGUN_AGAIN_NANOS = SECOND // 2
 #: Clocks that differ by more are not believed: an old log that is read late would look like a clock that is late.
 _MAX_SKEW_NANOS = 10 * SECOND
 #: The kubelet rotates a file of this size, ...
@@ -90,7 +94,7 @@ class Continuity:
             complete = complete and (idle_seconds >= FLOWING_SECONDS or (how is End.CLOSED and not self._lag.is_behind))
         self._at_end = complete and (seen or self._at_end)
         self._went_on = self._went_on and not seen
-        self._was_quiet = how is End.QUIET
+        self._was_quiet = how is End.QUIET or (self._was_quiet and not follow and not seen)
         self._ended_at = now
 
     def went_on(self) -> None:
@@ -102,12 +106,13 @@ class Continuity:
         """Whether everything is stored, if nothing can be read any more."""
         return self._at_end and not self._went_on
 
-    def may_miss(self, last_time: int, first_new: int, waited_seconds: float) -> bool:
+    def may_miss(self, last_time: int, first_new: int, now: int, waited_seconds: float, *, follow: bool) -> bool:
         """Whether lines may be missing behind the last one stored, which did not come again before the first new one."""
         if not self._at_end:
             return True
-        if self._was_quiet:  # what was waited for did not stand there when the stream was opened
-            return waited_seconds < FLOWING_SECONDS
+        if self._was_quiet:  # what was waited for did not stand there before, neither did the answer hang
+            is_live = waited_seconds >= FLOWING_SECONDS and now - self._lag.by_our_clock(first_new) <= BEHIND_NANOS
+            return not follow or not is_live
         if first_new - last_time >= LOST_FILE_NANOS:
             return True
         return not self._restarts and self._lag.by_our_clock(first_new) > self._ended_at
@@ -115,6 +120,10 @@ class Continuity:
     def find_jump(self, times: array[int], size: int, now: int, waited_seconds: float) -> tuple[int, int] | None:
         """Count what a follow brought, of so many bytes; see `Lag.observe`."""
         return self._lag.observe(times, size, now, waited_seconds)
+
+    def find_repetition(self, times: array[int], jump: tuple[int, int] | None = None) -> int | None:
+        """The first of the lines that a follow brings for the second time; see `Lag.find_repetition`."""
+        return self._lag.find_repetition(times, 0 if jump is None else times.index(jump[1]) + 1)
 
     def find_lost_beginning(self, times: array[int], size: int, now: int, waited_seconds: float) -> int | None:
         """Count what is new; see `Beginning.observe`."""
@@ -131,10 +140,12 @@ class Lag:
         self._arrived_at = 0
         self._last_lag = 0
         self._flowed = 0  # bytes since data was last waited for
+        self._jumped_to: int | None = None  # the first line of the newest file that this stream went on with
 
     def opened(self, now: int) -> None:
         """A stream is opened."""
         self._opened_at, self._last_time, self._last_lag, self._flowed = now, 0, 0, 0
+        self._jumped_to = None
 
     @property
     def is_behind(self) -> bool:
@@ -156,10 +167,25 @@ class Lag:
         jump = None
         if self._flowed >= HELD_UP_BYTES and times[-1] >= self._opened_at - self._skew + LOST_FILE_NANOS:
             jump = self._find_jump(times, now, waited_seconds)
+            self._jumped_to = jump[1] if jump else self._jumped_to
         self._last_time, self._arrived_at = times[-1], now
         self._skew = min(self._skew, now - times[-1])
         self._last_lag = now - times[-1] - self._skew
         return jump
+
+    def find_repetition(self, times: array[int], first: int) -> int | None:
+        """The number of the line, from `first` on, with which the follow begins a file again that it has jumped to.
+
+        None: it does not. Asked before lines are counted, and once more where a jump was found among them.
+        """
+        if self._jumped_to is None:
+            return None
+        last = times[first - 1] if first else self._last_time
+        for number, time in enumerate(times[first:], start=first):
+            if time == self._jumped_to or self._jumped_to < time < last - BEGUN_AGAIN_NANOS:
+                return number
+            last = max(last, time)
+        return None
 
     def _find_jump(self, times: array[int], now: int, waited_seconds: float) -> tuple[int, int] | None:
         span = times[0] - self._last_time

@@ -40,6 +40,14 @@ def line_offset(stretch: Stretch, number: int) -> int:
     return offset
 
 
+def first_lines(stretch: Stretch, count: int | None) -> Stretch | None:
+    """The stretch before its line `times[count]`; of None the whole. None: nothing of it."""
+    if count is None:
+        return stretch
+    offset = line_offset(stretch, count)
+    return Stretch(stretch.text[:offset], stretch.times[:count], continues=stretch.continues) if offset else None
+
+
 class LineParser:
     """Parses one stream: `feed` each chunk, then `finish`.
 

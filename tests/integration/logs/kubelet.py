@@ -28,6 +28,8 @@ class FakeKubelet:
         self.files: list[list[tuple[int, bytearray]]] = [[]]
         self.over = False
         self.hangs = False  #: a follow of the container that is over never ends
+        self.still = asyncio.Event()  #: follows stand still until it is set
+        self.still.set()
         self.mute = 0  #: follows up to this number bring nothing any more, and never end
         self.gone = False
         self.cuts: list[tuple[int, bool]] = []
@@ -72,11 +74,13 @@ class FakeKubelet:
         if self.gone:
             raise LogUnavailable("pods not found", gone=True)
         left, fails = self.cuts.pop(0) if self.cuts else (1 << 60, False)
-        file_number, line, sent = len(self.files) - 1, 0, 0
+        file_number, line, sent, unheard = len(self.files) - 1, 0, 0, 0
         from_ns = 0 if since is None else int(since.timestamp()) * SECOND
         while True:
             if follow and number <= self.mute:
                 await asyncio.Event().wait()
+            if follow:
+                await self.still.wait()
             self._grown.clear()
             out = bytearray()
             file = self.files[file_number]
@@ -102,7 +106,12 @@ class FakeKubelet:
             if self.gone:
                 return
             if follow and file_number + 1 < len(self.files):
-                file_number, line, sent = file_number + 1, 0, 0
+                # It opens the newest, and once more for each rotation that it has not heard of yet.
+                unheard += len(self.files) - file_number - 2
+                file_number, line, sent = len(self.files) - 1, 0, 0
+                continue
+            if follow and unheard:
+                unheard, line, sent = unheard - 1, 0, 0
                 continue
             if not follow or (self.over and not self.hangs):
                 return

@@ -92,6 +92,45 @@ def test_lag__clocks_that_differ__not_behind() -> None:
     assert not lag.is_behind
 
 
+def jumped() -> Lag:
+    """A follow that has jumped to a file that begins at 15 s, of which it has brought 2 s."""
+    lag = lag_of()
+    observe(lag, seconds(0), 0)
+    observe(lag, seconds(1), 20)
+    assert observe(lag, seconds(15, 16, 17), 20) is not None
+    return lag
+
+
+@pytest.mark.parametrize(
+    ("times", "first"),
+    [
+        ((17.1, 17.2), None),
+        ((16.995, 17.2), None),  # two streams
+        ((15, 16), 0),
+        ((17.1, 15, 16), 1),
+        ((15.2, 15.4), 0),  # its first line came without a stamp
+        ((12, 13), None),  # the node's clock was set back
+    ],
+)
+def test_lag__newest_file_begun_again_after_a_jump__found(times: tuple[float, ...], first: int | None) -> None:
+    assert jumped().find_repetition(seconds(*times), 0) == first
+
+
+def test_lag__begun_again_within_the_chunk_of_the_jump__found_though_little_was_in_the_file() -> None:
+    lag = lag_of()
+    observe(lag, seconds(0), 0)
+    times = seconds(1, 15, 15.1, 15, 15.1)
+    jump = observe(lag, times, 20)
+    assert jump == (BASE + SECOND, BASE + 15 * SECOND)
+    assert lag.find_repetition(times, 2) == 3
+
+
+def test_lag__no_jump__stamps_that_go_back_are_no_repetition() -> None:
+    lag = lag_of()
+    observe(lag, seconds(0, 10), 10)
+    assert lag.find_repetition(seconds(1, 2), 0) is None
+
+
 def followed(how: End, *, last: float = 0.0, ended: float, idle: float = 0.0, restarts: bool = False) -> Continuity:
     """A follow that brought a line as it was printed, and ended."""
     known = Continuity(started_at=None, restarts=restarts)
@@ -102,28 +141,39 @@ def followed(how: End, *, last: float = 0.0, ended: float, idle: float = 0.0, re
 
 
 @pytest.mark.parametrize(
-    ("how", "ended", "idle", "first", "waited", "may_miss"),
+    ("how", "ended", "idle", "first", "arrived", "waited", "may_miss"),
     [
-        (End.CLOSED, 1.0, 0.9, 0.2, 0.0, False),  # the kubelet closes when the container is over
-        (End.CLOSED, 1.0, 0.9, 1.2, 0.0, True),  # it spoke on: an API server closed
-        (End.CLOSED, 20.0, 20.0, 9.0, 0.0, True),  # a whole file may lie in between
-        (End.BROKEN, 1.0, 0.9, 0.2, 0.0, True),
-        (End.SILENT, 2.5, 2.5, 0.2, 0.0, False),
-        (End.SILENT, 0.3, 0.1, 0.2, 0.0, True),
-        (End.QUIET, 30.0, 30.0, 90.0, 60.0, False),  # still silent, in a new file
-        (End.QUIET, 30.0, 30.0, 29.0, 0.1, True),  # it was not silent: the follow was dead
+        (End.CLOSED, 1.0, 0.9, 0.2, 1.0, 0.0, False),  # the kubelet closes when the container is over
+        (End.CLOSED, 1.0, 0.9, 1.2, 2.0, 0.0, True),  # it spoke on: an API server closed
+        (End.CLOSED, 20.0, 20.0, 9.0, 20.0, 0.0, True),  # a whole file may lie in between
+        (End.BROKEN, 1.0, 0.9, 0.2, 1.0, 0.0, True),
+        (End.SILENT, 2.5, 2.5, 0.2, 2.5, 0.0, False),
+        (End.SILENT, 0.3, 0.1, 0.2, 0.3, 0.0, True),
+        (End.QUIET, 30.0, 30.0, 90.0, 90.0, 60.0, False),  # still silent, in a new file
+        (End.QUIET, 30.0, 30.0, 29.0, 30.1, 0.1, True),  # it was not silent: the follow was dead
+        (End.QUIET, 30.0, 30.0, 29.0, 40.0, 10.0, True),  # and the next one hung for a while
     ],
 )
 def test_continuity__last_line_does_not_come_again__lines_may_be_missing(
-    how: End, ended: float, idle: float, first: float, waited: float, *, may_miss: bool
+    how: End, ended: float, idle: float, first: float, arrived: float, waited: float, *, may_miss: bool
 ) -> None:
     known = followed(how, ended=ended, idle=idle)
     known.opened(BASE + int(ended * SECOND))
-    assert known.may_miss(BASE, BASE + int(first * SECOND), waited) is may_miss
+    now = BASE + int(arrived * SECOND)
+    assert known.may_miss(BASE, BASE + int(first * SECOND), now, waited, follow=True) is may_miss
+
+
+def test_continuity__read_after_a_quiet_follow__empty_says_that_it_was_silent_and_new_lines_that_it_was_dead() -> None:
+    known = followed(End.QUIET, ended=30.0, idle=30.0)
+    assert known.may_miss(BASE, BASE + 25 * SECOND, BASE + 30 * SECOND, 5.0, follow=False)
+    known.ended(End.CLOSED, BASE + 30 * SECOND, 0.0, follow=False, seen=False)
+    assert not known.may_miss(BASE, BASE + 90 * SECOND, BASE + 90 * SECOND, 60.0, follow=True)
 
 
 def test_continuity__sidecar_that_was_started_again__its_new_file_is_no_sign() -> None:
-    assert not followed(End.CLOSED, ended=1.0, restarts=True).may_miss(BASE, BASE + 2 * SECOND, 0.0)
+    assert not followed(End.CLOSED, ended=1.0, restarts=True).may_miss(
+        BASE, BASE + 2 * SECOND, BASE + 2 * SECOND, 0.0, follow=True
+    )
 
 
 def test_continuity__follower_that_is_behind__not_complete_though_closed() -> None:
@@ -139,7 +189,7 @@ def test_continuity__nothing_seen_since_it_was_cut_off__stays_incomplete() -> No
     for how in (End.CLOSED, End.QUIET):
         known.ended(how, BASE + 60 * SECOND, 30.0, follow=True, seen=False)
         assert not known.is_complete
-        assert known.may_miss(BASE, BASE + 70 * SECOND, 30.0)
+        assert known.may_miss(BASE, BASE + 70 * SECOND, BASE + 70 * SECOND, 30.0, follow=True)
     known.ended(End.CLOSED, BASE + 80 * SECOND, 1.0, follow=True, seen=True)
     assert known.is_complete
 

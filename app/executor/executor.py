@@ -100,7 +100,7 @@ class Executor:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await self._env.writer.commit(release)
         except (SQLAlchemyError, OSError, TimeoutError) as error:  # the lease runs out by itself
-            log.warning("the runs could not be let go of", error=type(error).__name__)
+            log.warning("the runs could not be let go of", error=describe_outage(error))
 
     def admit(self, run_id: str, epoch: int) -> None:
         """See runs.Admission: start the run that was just committed as this executor's."""
@@ -176,7 +176,7 @@ class Executor:
             try:
                 newer: Claim | None = await self._env.writer.commit(renew)
             except (SQLAlchemyError, OSError) as error:
-                log.warning("a run could not be taken up again", run=claim.run_id, error=type(error).__name__)
+                log.warning("a run could not be taken up again", run=claim.run_id, error=describe_outage(error))
                 await asyncio.sleep(LOOK_SECONDS)
             else:
                 return newer
@@ -210,7 +210,7 @@ class Executor:
                         seconds = await self._seconds_until_claimable()
                     await self._late_pods.look()
                 except (SQLAlchemyError, OSError) as error:
-                    log.warning("runs could not be claimed", error=type(error).__name__)
+                    log.warning("runs could not be claimed", error=describe_outage(error))
                 await submitted.wait(max(seconds, SHORTEST_LOOK_SECONDS))
 
     async def _seconds_until_claimable(self) -> float:
@@ -251,7 +251,7 @@ class Executor:
                         if actor is not None:
                             actor.heed(request)
                 except (SQLAlchemyError, OSError) as error:
-                    log.warning("intents could not be read", error=type(error).__name__)
+                    log.warning("intents could not be read", error=describe_outage(error))
                 await intents.wait(LOOK_SECONDS)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.domain.errors import LeaseExpired
 from app.failpoints import Action
+from app.storage.errors import describe_outage
 from app.storage.executors import renew_lease
 from app.storage.writer import Change, Writer
 
@@ -64,4 +65,4 @@ class Lease:
                 async with asyncio.timeout(LEASE_SECONDS):
                     await self.renew(ran_out)
             except (SQLAlchemyError, OSError, TimeoutError) as error:
-                log.warning("the lease could not be renewed", error=type(error).__name__, held=self.is_held)
+                log.warning("the lease could not be renewed", error=describe_outage(error), held=self.is_held)

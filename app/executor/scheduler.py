@@ -31,7 +31,7 @@ from app.runs.schedules import CATCHUP_LIMIT, ScheduleUnusable, due_times, next_
 from app.runs.submit import PreparedRun, Submitter
 from app.storage.broker import INTENTS, SCHEDULES, Broker, run_topic
 from app.storage.database import Database
-from app.storage.errors import is_outage
+from app.storage.errors import describe_outage, is_outage
 from app.storage.intents import request_cancel
 from app.storage.runs import insert_events
 from app.storage.workflows import DueSchedule, advance_schedule, list_due
@@ -87,7 +87,7 @@ class Scheduler:
                 try:
                     seconds = await self.look()
                 except (SQLAlchemyError, OSError) as error:
-                    log.warning("schedules could not be read", error=type(error).__name__)
+                    log.warning("schedules could not be read", error=describe_outage(error))
                     seconds = LOOK_SECONDS
                 except Exception:  # a fault of ours must not end all schedules
                     log.exception("looking at the schedules failed")
@@ -113,7 +113,7 @@ class Scheduler:
             pass
         except Exception as error:
             if is_outage(error) or isinstance(error, EvaluatorUnavailable):
-                log.warning("a schedule could not make its run, trying again", workflow=name, error=type(error).__name__)
+                log.warning("a schedule could not make its run, trying again", workflow=name, error=describe_outage(error))
                 return False
             log.exception("a schedule could not make its run", workflow=name)
             failures = self._failures[name] = self._failures.get(name, 0) + 1

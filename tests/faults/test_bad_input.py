@@ -19,10 +19,10 @@ from tests.support.workflows import shell, workflow
 
 pytestmark = [pytest.mark.faults]
 #: Of each operation, good ones and bad ones.
-EXAMPLES = 10
+EXAMPLES = 7
 RUN_SECONDS = 60
 #: Documents that the fuzzer makes of the examples.
-EXECUTIONS = 6000
+EXECUTIONS = 5000
 
 
 async def end_all_runs(api: Api) -> list[str]:

@@ -217,7 +217,8 @@ class Beginning:
         if self._first is None:
             self._first = times[0]
             self._is_late = now - self._started_at >= LATE_NANOS
-            if waited_seconds >= FLOWING_SECONDS:  # it was open before there was anything
+            # It was open before there was anything; or the answer hung, on a busy machine: then the line is old.
+            if waited_seconds >= FLOWING_SECONDS and now - self._first <= BEHIND_NANOS:
                 self._started_at = None
                 return None
         self._size += size + _LINE_BYTES * len(times)

@@ -226,6 +226,7 @@ def beginning(started: float | None, opened: float, first: float, rate: int, *, 
         (0, 25, 0.5, 1_000_000, 0.0, False),  # its first line is there
         (0, 25, 0.5, 50_000_000, 0.0, True),  # a file may have been full within half a second
         (0, 25, 26, 1_000_000, 3.0, False),  # it was open before the first line
+        (0, 25, 20, 1_000_000, 3.0, True),  # the answer hung
         (0, 1, 0.9, 50_000_000, 0.0, True),
         (0, 1, 0.9, 5_000_000, 0.0, False),
         (0, 3, 2.9, 2_000_000, 0.0, False),

@@ -109,14 +109,20 @@ class Journal:
 
 
 def find_violations(entries: Sequence[Entry], executors: dict[str, str]) -> Iterator[str]:
-    """What was written by another replica than the run's owner, and owners that did not come one after the other."""
+    """What was written by another replica than the one that had claimed the run's epoch, and claims out of order.
+
+    A replica that lets go of a run may have its last step in that same transaction: the epoch is still its own.
+    """
     owners: defaultdict[str, list[Entry]] = defaultdict(list)
+    claimed: dict[tuple[str, int], str] = {}
     for entry in entries:
         if entry.what == "owner":
             owners[entry.run_id].append(entry)
-        elif entry.told not in _ASKED and not _is_new(entry) and executors.get(entry.owner or "") != entry.address:
+            if entry.owner is not None:
+                claimed[entry.run_id, entry.epoch] = executors[entry.owner]
+        elif entry.told not in _ASKED and not _is_new(entry) and claimed.get((entry.run_id, entry.epoch)) != entry.address:
             told = f"{entry.what} ({entry.told}) at {entry.at}"
-            yield f"run {entry.run_id}: {entry.address} wrote {told}, and the run is {entry.owner}'s"
+            yield f"run {entry.run_id}: {entry.address} wrote {told}, in epoch {entry.epoch} of {entry.owner}"
     for run_id, its in owners.items():
         for before, after in pairwise(its):
             if after.epoch != before.epoch + (after.owner is not None):

@@ -20,6 +20,9 @@ from app.storage.models import ExecutorRow, InstanceRow, RunRow, table_of
 #: A dead executor's row says for so long when it died.
 _FORGOTTEN_AFTER = timedelta(days=1)
 
+#: No lease is longer: one that ends later is from before somebody set the database's clock back, and says nothing.
+_LONGEST_LEASE = timedelta(minutes=1)
+
 _EXECUTORS, _RUNS, _INSTANCE = table_of(ExecutorRow), table_of(RunRow), table_of(InstanceRow)
 
 
@@ -83,7 +86,7 @@ def _claimable(executor_id: str, now: datetime | None) -> Select[Any]:
     wanted: Select[Any] = select(_RUNS.c.id).where(_RUNS.c.is_finished.is_(False))
     wanted = wanted.where(or_(_RUNS.c.owner.is_(None), _RUNS.c.owner != executor_id))
     if now is not None:
-        alive = select(_EXECUTORS.c.id).where(_EXECUTORS.c.lease_until > now)
+        alive = select(_EXECUTORS.c.id).where(_EXECUTORS.c.lease_until.between(now, now + _LONGEST_LEASE))
         wanted = wanted.where(or_(_RUNS.c.owner.is_(None), _RUNS.c.owner.not_in(alive)))
     return wanted
 

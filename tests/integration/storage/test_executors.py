@@ -44,6 +44,14 @@ async def test_claim__owners_lease_ran_out__its_runs_are_taken(database: Databas
     assert await database.write(lambda c: claim_runs(c, "me", 10)) == [(FIRST, 2)]
 
 
+async def test_claim__owners_lease_is_from_before_the_clock_was_set_back__its_runs_are_taken(
+    database: Database, writer: Writer
+) -> None:
+    await database.write(lambda c: renew_lease(c, "other", "host", 3600))
+    await writer.commit(new_run(1, owner="other", epoch=1))
+    assert await database.write(lambda c: claim_runs(c, "me", 10)) == [(FIRST, 2)]
+
+
 async def test_claim__lone_service_starts__takes_all_at_once(database: Database, writer: Writer) -> None:
     await database.write(lambda c: renew_lease(c, "before", "host", 30))
     await writer.commit(new_run(1, owner="before", epoch=1))

@@ -19,10 +19,12 @@ from typing import Any, Self
 import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session
 
 from app.domain.errors import EvaluatorUnavailable, PodrunError
 from app.domain.events import EventType, RunEvent
 from app.domain.workflow.nodes import Overlap, Schedule
+from app.executor.set_back import SetBack
 from app.failpoints import Action
 from app.runs.documents import stored_submission
 from app.runs.ports import Pods
@@ -30,11 +32,12 @@ from app.runs.readers import read_apart
 from app.runs.schedules import CATCHUP_LIMIT, ScheduleUnusable, due_times, next_time, read_schedule
 from app.runs.submit import PreparedRun, Submitter
 from app.storage.broker import INTENTS, SCHEDULES, Broker, run_topic
-from app.storage.database import Database
+from app.storage.database import Database, database_now
 from app.storage.errors import describe_outage, is_outage
 from app.storage.intents import request_cancel
+from app.storage.models import WorkflowRow
 from app.storage.runs import insert_events
-from app.storage.workflows import DueSchedule, advance_schedule, list_due
+from app.storage.workflows import DueSchedule, advance_schedule, has_run_of, list_due
 from app.storage.writer import Change, Writer
 
 #: Schedules are looked at this often even when nobody says that one has changed, and none is due.
@@ -66,6 +69,7 @@ class Scheduler:
     def __init__(self, *, database: Database, writer: Writer, broker: Broker, submitter: Submitter, pods: Pods) -> None:
         self._database, self._writer, self._broker = database, writer, broker
         self._submitter, self._pods = submitter, pods
+        self._set_back = SetBack(database, writer)
         self._failures: dict[str, int] = {}
         self._group = asyncio.TaskGroup()
         self._looking: asyncio.Task[None] | None = None
@@ -96,7 +100,13 @@ class Scheduler:
 
     async def look(self) -> float:
         """Deal with the schedules that are due. In how many seconds to look again."""
-        due, seconds = await self._database.read(lambda session: list_due(session, BATCH))
+
+        def read(session: Session) -> tuple[datetime, list[DueSchedule], float | None]:
+            return database_now(session.connection()), *list_due(session, BATCH)
+
+        now, due, seconds = await self._database.read(read)
+        if await self._set_back.look(now):
+            return 0.0
         if not due:
             return LOOK_SECONDS if seconds is None else min(seconds, LOOK_SECONDS)
         async with asyncio.TaskGroup() as group:
@@ -145,15 +155,24 @@ class Scheduler:
         if isinstance(prepared, str):
             await self._commit(due, {**plan.values, **_left_out(plan.time, prepared)}, None)
             return
-        fired = {"last_fire_at": plan.time, "last_run_id": prepared.run.id}
+        newest = max(plan.time, due.workflow.last_fire_at or plan.time)
+        fired = {"last_fire_at": newest, "last_run_id": prepared.run.id}
         is_alone = plan.schedule.overlap is Overlap.REPLACE
         replaced = [run_id for run_id, is_cancelled in due.unfinished.items() if is_alone and not is_cancelled]
         await self._commit(due, {**plan.values, **fired}, prepared, replaced)
         self._submitter.admit(prepared)
 
+    async def _comes_again(self, row: WorkflowRow, time: datetime) -> bool:
+        """Whether the time had its run already. Only one that is not later than the last can have had it."""
+        if row.last_fire_at is None or time > row.last_fire_at:
+            return False
+        return await self._database.read(lambda session: has_run_of(session, row.name, time))
+
     async def _prepare(self, due: DueSchedule, plan: _Plan) -> PreparedRun | str:
         """The run of one time, or why it is left out. Raises EvaluatorUnavailable."""
         row, body = due.workflow, due.body
+        if await self._comes_again(row, plan.time):
+            return "it had its run before the clock was set back"
         if plan.schedule.overlap is Overlap.FORBID and due.unfinished:
             return f"run {next(iter(due.unfinished))} is not finished, and `overlap` is forbid"
         try:

@@ -1,7 +1,7 @@
 """When a schedule's times come. Pure: the scheduler and the use cases of stored workflows ask, nobody waits here.
 
-An interval's times are `anchor + n * every_seconds`, n from 1, whatever the clocks of a time zone do. A cron's times follow the
-clock on the wall of its zone, as in Debian's cron:
+An interval's times are `anchor + n * every_seconds`, the first one n = 1, whatever the clocks of a time zone do. A cron's times
+follow the clock on the wall of its zone, as in Debian's cron:
 
 - A job at fixed times (neither minute nor hour begins with `*`) runs once a day on both days that the clocks change. A time
   that is skipped in spring comes at the first moment after the gap (02:30 is 03:00 then); one that is there twice in autumn
@@ -112,7 +112,7 @@ def _times(schedule: Schedule, *, anchor: datetime, after: datetime) -> Iterator
     try:
         if schedule.cron is None:
             interval = _interval(schedule)
-            passed = max((after - anchor) // interval, 0)
+            passed = (after - anchor) // interval  # less than 0: the clock was set back since the anchor was stored
             while True:
                 passed += 1
                 yield (anchor + passed * interval).astimezone(UTC)

@@ -180,7 +180,7 @@ def find_document(session: Session, run_id: str) -> bytes | None:
     return row.body if row else None
 
 
-def _first_id(time: datetime, more: int = 0) -> str:
+def first_id(time: datetime, more: int = 0) -> str:
     """Before the ids of all runs of that millisecond (plus so many) and later ones: a run's id begins with its `created_at`.
 
     So a time is found in the primary key. Source: https://www.rfc-editor.org/rfc/rfc9562#section-5.7
@@ -203,10 +203,10 @@ def _newest_first(
     if workflow is not None:
         statement = statement.where(col(RunRow.workflow) == workflow)
     if created_after is not None:
-        statement = statement.where(col(RunRow.id) >= _first_id(created_after), col(RunRow.created_at) > created_after)
+        statement = statement.where(col(RunRow.id) >= first_id(created_after), col(RunRow.created_at) > created_after)
     if created_before is not None:
         # In that very millisecond runs may have been created before that time.
-        statement = statement.where(col(RunRow.id) < _first_id(created_before, 1), col(RunRow.created_at) < created_before)
+        statement = statement.where(col(RunRow.id) < first_id(created_before, 1), col(RunRow.created_at) < created_before)
     return statement
 
 

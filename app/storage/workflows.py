@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, select, update
@@ -18,8 +18,11 @@ from sqlmodel import Session, col
 
 from app.storage.database import database_now
 from app.storage.models import RunRow, WorkflowRow, WorkflowVersionRow, table_of
+from app.storage.runs import first_id
 
 _WORKFLOWS, _VERSIONS, _RUNS = table_of(WorkflowRow), table_of(WorkflowVersionRow), table_of(RunRow)
+#: How much those of replicas and of the database may.
+_CLOCKS_DIFFER = timedelta(hours=1)
 #: Names that are looked through for one that was meant.
 _NAMES_LIMIT = 5000
 
@@ -142,6 +145,19 @@ def list_due(session: Session, limit: int) -> tuple[list[DueSchedule], float | N
         version = session.get(WorkflowVersionRow, (row.name, row.version))
         due.append(DueSchedule(row, now, version.body if version else b"", list_unfinished(session, row.name)))
     return due, None if upcoming is None else (upcoming - now).total_seconds()
+
+
+def list_planned(session: Session, now: datetime) -> Sequence[WorkflowRow]:
+    """The schedules whose next time is still to come."""
+    active = (_WORKFLOWS.c.deleted_at.is_(None), _WORKFLOWS.c.paused.is_(False), _WORKFLOWS.c.next_fire_at > now)
+    return session.scalars(select(WorkflowRow).where(*active)).all()
+
+
+def has_run_of(session: Session, name: str, time: datetime) -> bool:
+    """Whether the schedule of that workflow has made the run of that time. Looks through its runs since then: ask seldom."""
+    since = first_id(time - _CLOCKS_DIFFER)  # a run is made when its time has come, by the clock of a replica
+    made = (_RUNS.c.workflow == name, _RUNS.c.id >= since, _RUNS.c.schedule_of == name, _RUNS.c.scheduled_at == time)
+    return session.execute(select(_RUNS.c.id).where(*made).limit(1)).first() is not None
 
 
 def list_unfinished(session: Session, name: str) -> dict[str, bool]:

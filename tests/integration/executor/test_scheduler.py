@@ -15,6 +15,7 @@ from sqlalchemy import select, update
 
 from app.domain.errors import EvaluatorUnavailable, ExpressionFailed
 from app.executor.scheduler import FAILURE_LIMIT, LOOK_SECONDS, Scheduler
+from app.executor.set_back import SetBack
 from app.runs.schedules import CATCHUP_LIMIT
 from app.runs.submit import Submitter
 from app.runs.workflows import StoredWorkflows
@@ -83,8 +84,8 @@ class Bench:
         await self.stored.put(name, json.dumps(document).encode())
 
     async def make_due(self, first: datetime, name: str = "w", **columns: Any) -> None:
-        """Let time pass: the schedule was to come at `first`."""
-        columns = {"next_fire_at": first, "anchor_at": first - HOUR, **columns}
+        """Let time pass: the schedule was to come at `first`, the first time."""
+        columns = {"next_fire_at": first, "anchor_at": first - HOUR, "last_fire_at": None, **columns}
         await self.database.write(lambda c: c.execute(update(WORKFLOWS).where(WORKFLOWS.c.name == name).values(columns)))
 
     async def row(self, name: str = "w") -> WorkflowRow:
@@ -146,6 +147,48 @@ async def test_look__many_replicas_at_once__each_time_fires_once(bench: Bench) -
     wanted = [(f"w{number}", LAST - hours * HOUR) for number in range(4) for hours in range(3)]
     assert sorted(fired) == sorted(wanted)
     assert len(bench.admission.admitted) == len(wanted)
+
+
+async def test_look__clock_was_a_month_ahead_and_is_set_right__goes_on_from_now(bench: Bench) -> None:
+    await bench.put()
+    month = 30 * 24 * HOUR
+    await bench.make_due(LAST)
+    await bench.settle()
+    await bench.make_due(LAST + month + HOUR, last_fire_at=LAST + month)  # as a clock that was ahead has left it
+    await bench.another(bench.writer).look()
+    assert (await bench.row()).next_fire_at == LAST + HOUR
+    await bench.make_due(LAST + month + HOUR)
+    await bench.settle()  # this one has looked before, and has not seen the clock go back
+    assert (await bench.row()).next_fire_at == LAST + month + HOUR
+
+
+async def test_set_back__clock_goes_back_while_it_is_looked_at__next_times_are_found_anew_then(bench: Bench) -> None:
+    passed = 0.0
+    set_back = SetBack(bench.database, bench.writer, monotonic=lambda: passed)
+    await bench.put()
+    now = LAST + MINUTE
+    assert not await set_back.look(now)
+    await bench.make_due(LAST + 9 * HOUR)
+    for step in (HOUR, 30 * MINUTE, timedelta(seconds=-30)):  # set forward, later, and set back a little
+        now, passed = now + step, passed + max(step, timedelta()).total_seconds() / 2
+        assert not await set_back.look(now)
+    now -= timedelta(hours=1, seconds=30)
+    assert await set_back.look(now)
+    assert (await bench.row()).next_fire_at == LAST + HOUR
+    assert not await set_back.look(now)
+
+
+async def test_look__time_comes_again_since_the_clock_was_set_back__gets_a_run_unless_it_has_one(bench: Bench) -> None:
+    await bench.put()
+    await bench.make_due(LAST - HOUR, next_fire_at=LAST)
+    await bench.settle()
+    for first in (LAST - HOUR, LAST):  # of the two it was the second that had a run
+        await bench.make_due(first, schedule={**HOURLY, "overlap": "allow", "catchup": True}, last_fire_at=LAST)
+        await bench.settle()
+    assert [run.scheduled_at for run in await bench.runs()] == [LAST, LAST - HOUR]
+    row = await bench.row()
+    assert (row.last_fire_at, row.last_skipped_at) == (LAST, LAST)
+    assert row.last_skipped_reason == "it had its run before the clock was set back"
 
 
 async def test_look__times_were_missed__only_the_latest_is_run_and_it_is_seen(bench: Bench) -> None:

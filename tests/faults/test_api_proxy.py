@@ -166,6 +166,18 @@ async def test_watch__silent_then_told_to_speak__brings_what_was_held_back(bench
     assert b"".join(got).endswith(EXPIRED_LINE + b"end")
 
 
+async def test_watch__ended_while_it_is_silent__brings_nothing_of_what_was_held_back(bench: Bench) -> None:
+    got: list[bytes] = []
+    bench.create("a")
+    with bench.proxy.rule(Break("silence"), verb="watch"):
+        thread = bench.watch(got)
+        await until(lambda: got, WAIT_SECONDS)
+        thread.join(1)
+    assert bench.proxy.now("end", EXPIRED_LINE, verb="watch") == 1
+    thread.join(WAIT_SECONDS)
+    assert got[1:] == [EXPIRED_LINE, b"end"]
+
+
 @pytest.mark.parametrize("how", ["cut", "end"])
 async def test_watch__broken_after_some_bytes__ends_there(bench: Bench, how: Any) -> None:
     for name in "abc":

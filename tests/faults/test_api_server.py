@@ -13,6 +13,7 @@ import pytest
 
 from tests.faults.api_stand import Scenarios, Stand, scenario, talker
 from tests.support.api_faults import EXPIRED_LINE, Answer, Break, Call, Delay, Drop, Garbage, Lose, Trickle
+from tests.support.waiting import until
 from tests.support.workflows import Json, fake, workflow
 
 pytestmark = [pytest.mark.faults, pytest.mark.cluster, pytest.mark.fake_nodes, pytest.mark.timeout(300)]
@@ -122,6 +123,30 @@ async def test_connections__refused_for_a_while__readyz_says_so_and_all_goes_on(
         await asyncio.sleep(12)
     await stand.until_ready(True)
     await stand.check()
+
+
+@scenario()
+async def test_deadline__comes_while_nothing_is_seen__ends_only_what_was_not_over_in_time(stand: Stand) -> None:
+    ends = [fake(f"t{number}", 6, timeout_seconds=14) for number in range(10)]
+    run_id = await stand.submit(workflow(*ends, fake("runs-on", 300, timeout_seconds=14)))
+    for number in range(10):
+        await stand.api.task_when(run_id, f"t{number}", attempts=1)
+    await stand.api.task_when(run_id, "runs-on", phase="Running")
+    # An API server that has just started lets us watch, says nothing for a while, and then that it has forgotten our version.
+    with stand.proxy.rule(Break("silence"), verb="watch"):
+        with stand.proxy.away():
+            unseen = (await stand.api.get(f"/runs/{run_id}"))["task_phases"].get("Running", 0)
+            await asyncio.sleep(18)
+            back_at = time.monotonic()
+        await until(lambda: [call for call in stand.proxy.find(back_at, verb="watch", resource="pods") if call.status == 200])
+        await asyncio.sleep(3)
+        assert (await stand.api.get(f"/runs/{run_id}"))["task_phases"].get("Running", 0) == unseen > 1
+    stand.proxy.now("end", EXPIRED_LINE, verb="watch")
+    run = await stand.api.finished(run_id)
+    outcomes = {task["name"]: (task["phase"], task["reason"]) for task in run["tasks"]}
+    assert outcomes.pop("runs-on") == ("Failed", "DeadlineExceeded")
+    assert set(outcomes.values()) == {("Succeeded", None)}
+    await stand.check_evidence(gaps={"runs-on"})  # a fake pod says nothing when it is ended, not even that
 
 
 @scenario()

@@ -8,6 +8,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -112,6 +113,12 @@ class Call:
         of_get = "watch" if "watch=true" in query else "log" if found["log"] else "get" if call.name else "list"
         call.verb = of_get if method == "GET" else _VERBS.get(method, "other")
         return call
+
+    def read_name(self, body: bytes) -> None:
+        """Take the name of what is to be created out of the body."""
+        if self.verb == "create":
+            with suppress(ValueError, KeyError, TypeError):
+                self.name = str(json.loads(body)["metadata"]["name"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

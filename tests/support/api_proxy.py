@@ -14,7 +14,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -51,6 +51,7 @@ class Stream:
             _abort(self._request)
         elif how == "end":
             self.last_words = say
+            self.speaks.set()
             self._upstream.close()  # its reader wakes up, finds the last words and ends the body
         elif how == "silence":
             self.speaks.clear()
@@ -246,8 +247,7 @@ class ApiProxy:
         call = Call.parse(request.method, request.path, request.rel_url.raw_query_string, agent)
         self._calls.append(call)
         body = await request.read()
-        if call.verb == "create":
-            call.name = _name_in(body)
+        call.read_name(body)
         actions = [rule.action for rule in self._rules if rule.applies(call)]
         call.faults += [str(action) for action in actions]
         for action in actions:
@@ -335,6 +335,8 @@ class ApiProxy:
             stream.do(breaks.how, breaks.say)
         async for chunk in upstream.content.iter_any():
             await stream.speaks.wait()
+            if stream.last_words is not None:  # it was ended while it was silent
+                return
             if left is None or breaks is None or len(chunk) < left:
                 left = left - len(chunk) if left is not None else None
                 await out.write(chunk)
@@ -352,6 +354,8 @@ class ApiProxy:
             if breaks.how == "end":
                 return
             await stream.speaks.wait()
+            if stream.last_words is not None:
+                return
             await out.write(chunk[end:])
 
 
@@ -369,13 +373,6 @@ class _Out:
         for start in range(0, len(data), step):
             await self._response.write(data[start : start + step])
             await asyncio.sleep(step / self._pace)
-
-
-def _name_in(body: bytes) -> str:
-    """The name of the object that is to be created."""
-    with suppress(ValueError, KeyError, TypeError):
-        return str(json.loads(body)["metadata"]["name"])
-    return ""
 
 
 def _abort(request: web.BaseRequest) -> None:

@@ -75,7 +75,8 @@ async def test_kill__while_the_disk_is_full__it_starts_when_there_is_room_and_no
             await until(lambda: FULL in service.text().rpartition("-- process 2")[2], START_SECONDS)
             if UNUSABLE in service.text():  # else it serves, and says that it can't write
                 assert service.wait_ended() == 1
-        if not service.is_running:
-            service.start(wait=False)  # as whatever started it does
-        await asyncio.to_thread(service.wait_ready, READY_SECONDS)
+        if service.is_running:
+            await asyncio.to_thread(service.wait_ready, START_SECONDS)
+        else:
+            await asyncio.to_thread(service.start)  # as whatever started it does
         await users.check()

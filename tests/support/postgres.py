@@ -13,10 +13,11 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.support.ports import free_port
 
@@ -51,10 +52,12 @@ class Shutdown(Enum):
 class PostgresServer:
     """A server; it runs, unless a test has stopped it."""
 
-    def __init__(self, folder: Path, port: int, user: str | None, settings: dict[str, object]) -> None:
+    def __init__(
+        self, folder: Path, port: int, user: str | None, settings: dict[str, object], environment: Mapping[str, str]
+    ) -> None:
         """`folder` has been made ready by initdb; nothing runs yet."""
         self.port = port
-        self._folder, self._user, self._settings = folder, user, settings
+        self._folder, self._user, self._settings, self._environment = folder, user, settings, environment
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str, user: str = "postgres") -> str:
@@ -63,8 +66,11 @@ class PostgresServer:
 
     @classmethod
     @contextmanager
-    def started(cls, **settings: object) -> Iterator[PostgresServer]:
-        """Start a server with these settings of postgresql.conf, yield it, stop it and delete what it held."""
+    def started(cls, *, environment: Mapping[str, str] = MappingProxyType({}), **settings: object) -> Iterator[PostgresServer]:
+        """Start a server with these settings of postgresql.conf, yield it, stop it and delete what it held.
+
+        `environment`: further variables of its processes.
+        """
         programs = _programs()
         user = _unprivileged_user()
         # Not under pytest's own folder: that one is closed to the unprivileged user.
@@ -73,7 +79,7 @@ class PostgresServer:
             if user:
                 shutil.chown(folder, user)
             _run_initdb(programs, folder / "data", user)
-            server = cls(folder, free_port(), user, settings)
+            server = cls(folder, free_port(), user, settings, environment)
             try:
                 server.start()
                 yield server
@@ -86,7 +92,8 @@ class PostgresServer:
     def start(self) -> None:
         """Start it, until it takes connections."""
         assert self._process is None, "it runs already"
-        self._process = _start(_programs(), self._folder, self.port, self._user, self._settings)
+        environment = {**_environment(), **self._environment}
+        self._process = _start(_programs(), self._folder, self.port, self._user, self._settings, environment)
         _wait_until_ready(self._process, self.port, self._folder / "log")
 
     def stop(self, how: Shutdown = Shutdown.FAST) -> None:
@@ -139,7 +146,9 @@ def _groups(user: str | None) -> list[int] | None:
     return [] if user else None
 
 
-def _start(programs: Path, folder: Path, port: int, user: str | None, given: dict[str, object]) -> subprocess.Popen[bytes]:
+def _start(
+    programs: Path, folder: Path, port: int, user: str | None, given: dict[str, object], environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     settings = {
         "listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "max_connections": 200,
         # What it holds need not outlive the tests.
@@ -151,7 +160,7 @@ def _start(programs: Path, folder: Path, port: int, user: str | None, given: dic
         command += ["-c", f"{name}={value}"]
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, env=_environment(),
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder, env=environment,
             user=user, group=_group(user), extra_groups=_groups(user), start_new_session=True,
         )  # fmt: skip
 

@@ -36,8 +36,9 @@ class ServiceProcess:
         database_url: str | None = None,
         kubeconfig: Path | None = None,
         settings: dict[str, str] | None = None,
+        interpreter: Path | None = None,
     ) -> None:
-        """`settings` are further `PODRUN_*` without their prefix. Nothing runs yet."""
+        """`settings` are further `PODRUN_*` without their prefix; `interpreter` is another Python. Nothing runs yet."""
         self.folder, self.pods, self.namespaces = folder, pods, tuple(namespaces)
         folder.mkdir(parents=True, exist_ok=True)
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("PODRUN_")}
@@ -58,6 +59,7 @@ class ServiceProcess:
         self.url = f"http://127.0.0.1:{given['PORT']}"  #: the same for all its processes
         self._process: subprocess.Popen[bytes] | None = None
         self._said: list[Path] = []
+        self._interpreter = str(interpreter or sys.executable)
         self.program = ["-m", "podrun.cli"]  #: what Python runs in its next process; it is given `serve`
 
     @property
@@ -100,7 +102,7 @@ class ServiceProcess:
         self._said.append(self.folder / f"stderr.{len(self._said) + 1}")
         with self._said[-1].open("wb") as said:
             self._process = subprocess.Popen(
-                [sys.executable, *self.program, "serve"],
+                [self._interpreter, *self.program, "serve"],
                 stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=self._environment, cwd=self.folder,
                 start_new_session=True,
             )  # fmt: skip

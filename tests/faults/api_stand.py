@@ -28,8 +28,8 @@ from tests.support.workflows import Json, chain, fake, shell, workflow
 
 #: How many scenarios may be busy at a time; those that wait for most of their time don't count.
 BUSY = 4
-SCENARIO_SECONDS = 200.0
-FINISH_SECONDS = 120.0
+SCENARIO_SECONDS = 280.0
+FINISH_SECONDS = 170.0
 #: How often a second a list may be asked for, or a watch: tries that fail come after 0.1, 0.2, 0.4 s, and so on.
 WATCHES = 8
 #: As much of what a service wrote, and of what the proxy saw, as a failure shows.

@@ -46,7 +46,7 @@ def _waits(calls: list[Call]) -> list[float]:
     return [after - before for of_one in times.values() for before, after in pairwise(of_one)]
 
 
-@scenario()
+@scenario(idles=True)
 async def test_creates__answered_429__wait_as_long_as_they_are_told(stand: Stand) -> None:
     rule = stand.proxy.add(Answer(429, "TooManyRequests", "slow down", RETRY_AFTER_SECONDS), verb="create")
     began = time.monotonic()
@@ -91,7 +91,7 @@ async def test_every_other_call__answered_500__all_ends_as_it_would_have(stand: 
     assert sum(rule.hits for rule in rules) > 60
 
 
-@scenario()
+@scenario(idles=True)
 async def test_all_calls__answered_503_for_a_while__readyz_says_so_and_all_goes_on(stand: Stand) -> None:
     await stand.load(40, 2, seconds=8)
     await stand.api.log_when(stand.run_ids[-1], "talk0", b"line 5\n")
@@ -125,7 +125,7 @@ async def test_connections__refused_for_a_while__readyz_says_so_and_all_goes_on(
     await stand.check()
 
 
-@scenario()
+@scenario(idles=True)
 async def test_deadline__comes_while_nothing_is_seen__ends_only_what_was_not_over_in_time(stand: Stand) -> None:
     ends = [fake(f"t{number}", 6, timeout_seconds=14) for number in range(10)]
     run_id = await stand.submit(workflow(*ends, fake("runs-on", 300, timeout_seconds=14)))
@@ -189,7 +189,7 @@ async def test_cancel__while_creations_are_unanswered_and_nothing_is_watched__no
     await stand.check_evidence()
 
 
-@scenario()
+@scenario(idles=True)
 async def test_calls__take_2_s_each__all_ends_as_it_would_have(stand: Stand) -> None:
     with stand.proxy.rule(Delay(2)):
         await stand.load(40, 1)
@@ -292,8 +292,8 @@ async def test_all_faults__mixed_by_chance__all_ends_as_it_would_have(stand: Sta
     proxy.add(Break("silence"), verb="log", query="follow=true", chance=chance, probability=0.1)
     proxy.add(Break("cut", after_bytes=chance.randrange(100, 90_000)), verb="watch", chance=chance, probability=0.2)
     proxy.add(Break("end", after_seconds=chance.random() * 5), verb="watch", chance=chance, probability=0.3)
-    await stand.load(80, 3, seconds=5)
-    await stand.load(60, 2, seconds=5)
+    await stand.load(60, 3, seconds=5)
+    await stand.load(40, 2, seconds=5)
     for _ in range(8):
         await asyncio.sleep(chance.random() * 2)
         if chance.random() < 0.2:

@@ -89,7 +89,21 @@ class HttpProtocol(HttpToolsProtocol):
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's; a close is sent behind whatever waits for the client, so that it finds it there if it reads on."""
+    """uvicorn's; a close is sent behind whatever waits for the client, so that it finds it there if it reads on.
+
+    A handshake that the service's stop meets is answered 503, which clients take for what it is: come again.
+    """
+
+    def shutdown(self) -> None:
+        """See uvicorn, which would answer 500."""
+        if self.handshake_complete or self.initial_response is not None or self.close_sent:
+            super().shutdown()
+            return
+        self.stop_keepalive()
+        response = self.conn.reject(HTTPStatus.SERVICE_UNAVAILABLE, "The service is being stopped.\n")
+        response.headers["Retry-After"] = "1"
+        self.conn.send_response(response)
+        self.transport.write(b"".join(self.conn.data_to_send()))
 
     async def send(self, message: ASGISendEvent) -> None:
         """See ASGI."""

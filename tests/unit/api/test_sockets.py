@@ -9,7 +9,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from app.api.sockets import HEAD_SECONDS, MAX_HEAD_BYTES, HttpProtocol
+from app.api.sockets import HEAD_SECONDS, MAX_HEAD_BYTES, HttpProtocol, WebSocketProtocol
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -135,3 +135,27 @@ async def test_head__of_a_second_request_that_does_not_come__is_given_up() -> No
     assert transport.is_closed
     assert b"HTTP/1.1 408 " in transport.written
     await settle(protocol, transport)
+
+
+async def test_websocket__the_service_stops_before_it_is_open__503_and_when_to_come_again() -> None:
+    opened = asyncio.Event()
+
+    async def wait(_scope: Any, _receive: Any, _send: Any) -> None:
+        opened.set()
+        await asyncio.Event().wait()
+
+    config = uvicorn.Config(wait, log_config=None)
+    config.load()
+    protocol, transport = WebSocketProtocol(config=config, server_state=ServerState(), app_state={}), Transport()
+    protocol.connection_made(transport)
+    protocol.data_received(
+        b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    await asyncio.wait_for(opened.wait(), 5)
+    protocol.shutdown()
+    assert transport.written.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nRetry-After: 1\r\n" in transport.written
+    for task in list(protocol.tasks):
+        task.cancel()
+        await asyncio.wait([task])

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
@@ -234,6 +235,16 @@ async def test_schedule__clock_is_set__each_time_fires_once_none_twice_and_it_go
         assert datetime.fromisoformat(next_at) - clock.now() < timedelta(days=1)
 
 
+async def _until_it_is_seen(api: Api, clock: MachineClock) -> None:
+    """Wait until the service goes by the clock as it is: each of its answers says what time it is."""
+    async with asyncio.timeout(30):
+        while True:
+            told = parsedate_to_datetime((await api.http.get("/info")).headers["Date"])
+            if abs(clock.now() - told) < timedelta(seconds=10):
+                return
+            await asyncio.sleep(0.1)
+
+
 async def test_submit__clock_is_set__ids_grow_and_keys_are_known_for_a_day(
     service: ServiceProcess, clock: MachineClock
 ) -> None:
@@ -242,6 +253,7 @@ async def test_submit__clock_is_set__ids_grow_and_keys_are_known_for_a_day(
         first = await api.submit(workflow({"name": "a"}), key="same")
         for offset in (HOUR, -HOUR, NONE):
             clock.set(offset)
+            await _until_it_is_seen(api, clock)
             made.append(await api.submit(workflow({"name": "a"})))
             assert await api.submit(workflow({"name": "a"}), key="same") == first
             check_times(await api.finished(made[-1]))
@@ -249,6 +261,7 @@ async def test_submit__clock_is_set__ids_grow_and_keys_are_known_for_a_day(
         assert made == sorted(made)
         assert [run["id"] for run in (await api.get("/runs"))["items"]] == made[::-1]
         clock.set(timedelta(hours=25))
+        await _until_it_is_seen(api, clock)
         assert await api.submit(workflow({"name": "a"}), key="same") > made[-1]
 
 

@@ -35,13 +35,13 @@ class MachineClock:
         self.environment = {
             "LD_PRELOAD": str(_LIBRARIES[0]),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_CACHE_DURATION": "1",  # seconds: to read the file at each look at the clock costs more than the service
             **dict.fromkeys(("FAKETIME_DONT_FAKE_MONOTONIC", "DONT_FAKE_MONOTONIC", "NO_FAKE_STAT"), "1"),
         }
         self.interpreter = _make_interpreter(folder, self.environment)
 
     def set(self, offset: timedelta) -> None:
-        """Let the clock be so much ahead of the real one from now on."""
+        """Let the clock be so much ahead of the real one. Processes that run see it within a second."""
         scratch = self._file.with_suffix(".new")
         scratch.write_text(f"{offset.total_seconds():+.3f}\n")
         scratch.replace(self._file)

@@ -70,7 +70,7 @@ def step(state: RunState, take_slot: Callable[[], bool], out: Decisions) -> bool
     wants_slot = False
     if state.phase in (RunPhase.RUNNING, RunPhase.CANCELLING):
         task_flow.begin_exit(state, out)
-        if not state.suspended or state.phase is RunPhase.CANCELLING:
+        if not state.time_is_up and (not state.suspended or state.phase is RunPhase.CANCELLING):
             wants_slot = task_flow.launch(state, take_slot, out)
     conclude(state, out)
     return wants_slot
@@ -303,6 +303,7 @@ def fire_timers(state: RunState, out: Decisions) -> None:
     """Do what is due. After a restart, and while the cluster can't be seen, what would end pods waits for a look at them."""
     while state.timers and state.timers[0].at <= out.now:
         timer = heapq.heappop(state.timers)
+        state.time_is_up = state.time_is_up or timer.kind is TimerKind.RUN_TIMEOUT
         if state.is_blind and timer.kind in _AFTER_A_LOOK:
             state.held_timers.append(timer)
         elif timer.kind in _UNSEEN_SECONDS and not _sees_all(state, timer, out):
@@ -325,6 +326,7 @@ def _sees_all(state: RunState, timer: Timer, out: Decisions) -> bool:
 
 def _fire(state: RunState, timer: Timer, out: Decisions) -> None:
     if timer.kind is TimerKind.RUN_TIMEOUT:
+        state.time_is_up = False
         if state.phase is RunPhase.RUNNING and state.open_main:
             task_flow.time_out(state, out)
         return

@@ -174,6 +174,7 @@ class RunState:
     ready: list[tuple[int, int, str]] = field(default_factory=list)  #: heap by place: may start when there is a slot
     newly_ready: list[str] = field(default_factory=list)  #: those that have not said yet that they wait
     timers: list[Timer] = field(default_factory=list)  #: heap
+    time_is_up: bool = False  #: the run's own timeout is due, and waits until the pods are seen: nothing new starts
     is_blind: bool = False  #: it was taken up again, and its pods were not looked at since
     held_timers: list[Timer] = field(default_factory=list)  #: they are due, and wait for that look
     values_bytes: int = 0  #: what its expressions have given so far

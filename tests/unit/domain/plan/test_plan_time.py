@@ -165,6 +165,14 @@ def test_run_timeout__last_task_ends_while_the_service_is_away__succeeded() -> N
     assert run.state.phase is RunPhase.SUCCEEDED
 
 
+def test_run_timeout__comes_while_the_service_is_away__nothing_begins_that_would_end_at_once() -> None:
+    run = timeline({"name": "a"}, {"name": "b"}, {"name": "c", "depends_on": ["a"]}, timeout_seconds=HOUR, max_parallel_tasks=1)
+    run.move("a")
+    run.be_away(3 * HOUR, lambda: run.move("a"))
+    assert [run[name].phase for name in "abc"] == [Phase.SUCCEEDED, Phase.OMITTED, Phase.OMITTED]
+    assert [pod.key.task for pod in run.pods.values()] == ["a"]
+
+
 @pytest.mark.parametrize("restarts", [False, True])
 @pytest.mark.parametrize(("on_timeout", "phase"), [("fail", Phase.FAILED), ("skip", Phase.SKIPPED)])
 def test_approval_timeout__nobody_answers__ends_in_time(on_timeout: str, phase: Phase, restarts: bool) -> None:

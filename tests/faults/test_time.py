@@ -195,6 +195,26 @@ async def test_clock__set_while_the_service_is_away_and_set_right_later__what_is
         await measured.check(api)
 
 
+async def test_timeout__passes_while_the_service_is_away__what_ended_in_time_has_its_own_outcome(
+    make_service: MakeService,
+) -> None:
+    service = make_service("local")
+    async with api_of(service.url) as api:
+        run_id = await api.submit(
+            workflow(shell("in-time", "sleep 2", timeout_seconds=4), shell("too-long", "sleep 300", timeout_seconds=4))
+        )
+        for task in ("in-time", "too-long"):
+            await api.task_when(run_id, task, phase="Running")
+    service.kill()
+    await asyncio.sleep(5)  # both timeouts pass
+    service.start()
+    async with api_of(service.url) as api:
+        run = await api.finished(run_id)
+        told = [(task["phase"], task["reason"]) for task in run["tasks"]]
+        assert told == [("Succeeded", None), ("Failed", "DeadlineExceeded")]
+        check_times(run)
+
+
 async def _scheduled(api: Api, name: str) -> list[datetime]:
     """The times of which the schedule has made runs."""
     return [datetime.fromisoformat(run["scheduled_at"]) async for run in api.pages("/runs", workflow=name)]

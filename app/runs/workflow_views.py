@@ -91,10 +91,13 @@ class _Head(msgspec.Struct):
     params: Any = None
 
 
+_decode_head = msgspec.json.Decoder(_Head).decode  # made once: see pods.local.records of first uses by several threads
+
+
 def _written(body: bytes) -> dict[str, Any]:
     """The description and the params of a document; nothing where another podrun stored what this one can't read."""
     try:
-        return msgspec.structs.asdict(msgspec.json.decode(body, type=_Head))
+        return msgspec.structs.asdict(_decode_head(body))
     except msgspec.MsgspecError:
         return {}
 

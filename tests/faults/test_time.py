@@ -168,7 +168,7 @@ async def test_clock__set_while_the_service_is_away_and_set_right_later__what_is
     service: ServiceProcess, clock: MachineClock, offset: timedelta
 ) -> None:
     async with api_of(service.url) as api:
-        measured = Measured(api, 12)
+        measured = Measured(api, 10)
         await measured.begin()
         cancelled = await api.submit(workflow(python("a", _LEAVES, env={"GO": str(service.folder / "go")})))
         await api.log_when(cancelled, "a", b"up\n")
@@ -262,7 +262,7 @@ async def _until_it_is_seen(api: Api, clock: MachineClock) -> None:
             told = parsedate_to_datetime((await api.http.get("/info")).headers["Date"])
             if abs(clock.now() - told) < timedelta(seconds=10):
                 return
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.05)
 
 
 async def test_submit__clock_is_set__ids_grow_and_keys_are_known_for_a_day(
@@ -271,7 +271,7 @@ async def test_submit__clock_is_set__ids_grow_and_keys_are_known_for_a_day(
     async with api_of(service.url) as api:
         made = []
         first = await api.submit(workflow({"name": "a"}), key="same")
-        for offset in (HOUR, -HOUR, NONE):
+        for offset in (HOUR, -HOUR):
             clock.set(offset)
             await _until_it_is_seen(api, clock)
             made.append(await api.submit(workflow({"name": "a"})))
@@ -313,4 +313,5 @@ async def test_lease__databases_clock_is_set__a_dead_replicas_runs_are_taken_ove
                 assert (run["phase"], len(run["tasks"][0]["attempts"])) == ("Succeeded", 1)
                 check_times(run)
                 await check_log(api, run_id, "a", said(6))
-            owner.start()
+            if not first.is_running:
+                first.start()

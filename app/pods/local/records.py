@@ -88,6 +88,11 @@ class Spec(msgspec.Struct, frozen=True):
     grace_seconds: _Seconds
 
 
+#: msgspec finds out about a struct when it is first used, and threads that do that at the same time end the process: here no two
+#: threads are at it yet.
+_KNOWN = tuple(msgspec.json.Decoder(record) for record in (Supervisor, Status, Deletion, Spec))
+
+
 def read(path: Path, record: type[_Record]) -> _Record | None:
     """The record in a file; None where there is no such file.
 

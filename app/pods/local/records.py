@@ -88,8 +88,8 @@ class Spec(msgspec.Struct, frozen=True):
     grace_seconds: _Seconds
 
 
-#: msgspec finds out about a struct when it is first used, and threads that do that at the same time end the process: here no two
-#: threads are at it yet.
+#: msgspec learns of a struct when it is first used; two threads that make it do that at the same time end the process. Here
+#: there is one.
 _KNOWN = tuple(msgspec.json.Decoder(record) for record in (Supervisor, Status, Deletion, Spec))
 
 

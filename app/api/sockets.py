@@ -16,8 +16,6 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 #: A connection whose client takes nothing of what was sent for so long is dropped by the system.
 TAKES_NOTHING_SECONDS = 60
-
-
 #: Of a request's head, of the trailers of a body, and of all else between two pieces of a body, about.
 MAX_HEAD_BYTES = 64 * 1024
 #: In which a request's head has to come, from its first byte or from the beginning of the connection.

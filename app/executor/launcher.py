@@ -26,7 +26,6 @@ Job = Callable[[], Awaitable[None]]
 CreateAnswer = Callable[[PodObservation | PodRefused | PodDeferred], None]
 DeleteAnswer = Callable[[PodDeferred | None], None]
 
-
 _NOT_WANTED = "the pod was not wanted any more"
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.checker_story import cluster_story, local_story
+from tests.faults.postgres_stand import own_database
 from tests.service.conftest import MakeService, api, cluster_service, pytest_runtest_makereport
+from tests.support.postgres import PostgresServer
 from tests.support.service import started
 
 __all__ = ["api", "cluster_service", "cluster_story", "local_story", "pytest_runtest_makereport"]
@@ -30,3 +32,10 @@ def make_service(tmp_path: Path) -> Iterator[MakeService]:
     """Makes services of the test's own, with `pods` and the options of ServiceProcess; all of them end with the test."""
     with ExitStack() as stack:
         yield lambda pods, **options: started(stack, tmp_path / "service", pods, **options)
+
+
+@pytest.fixture
+def url(server: PostgresServer) -> Iterator[str]:
+    """A database of the PostgreSQL that the test's module breaks, its fixture `server`."""
+    with own_database(server) as made:
+        yield made

@@ -18,10 +18,10 @@ with atheris.instrument_imports(include=["app.domain"]):
     from app.domain.errors import ExpressionFailed, Fault, InvalidWorkflow, MalformedDocument
     from app.domain.faults import MOST_FAULTS
     from app.domain.json_text import parse_json
-    from app.domain.pointers import tokens
     from app.domain.workflow.parsing import expand_foreach, max_parallel_of, parse_workflow, render_task
 
 from tests.support.mutation import JUNK, mutated
+from tests.support.pointers import leads_somewhere
 
 
 def look_at(data: bytes) -> None:
@@ -36,7 +36,7 @@ def look_at(data: bytes) -> None:
         return
     for node in workflow.nodes:
         for value in ("x", 5, [1], {"a": None}, None):
-            for make in (
+            for make in (  # each is called here, before the names mean something else
                 lambda: render_task(node, dict.fromkeys(node.expressions, value), ["default"]),  # noqa: B023
                 lambda: max_parallel_of(node, dict.fromkeys(node.list_expressions, value)),  # noqa: B023
                 lambda: node.foreach and expand_foreach(node.foreach, dict.fromkeys(node.foreach.expressions, value)),  # noqa: B023
@@ -51,19 +51,6 @@ def check_faults(document: object, faults: Sequence[Fault]) -> None:
     for fault in faults:
         assert fault.detail, fault
         assert leads_somewhere(document, fault.pointer), fault
-
-
-def leads_somewhere(document: object, place: str) -> bool:
-    """Whether a pointer leads to a value of the document."""
-    node = document
-    for token in tokens(place):
-        if isinstance(node, dict) and token in node:
-            node = node[token]
-        elif isinstance(node, list) and token.isdecimal() and int(token) < len(node):
-            node = node[int(token)]
-        else:
-            return False
-    return True
 
 
 def mutate(data: bytes, max_size: int, seed: int) -> bytes:

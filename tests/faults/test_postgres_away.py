@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.faults.postgres_stand import own_database, own_postgres
+from tests.faults.postgres_stand import own_postgres
 from tests.service.conftest import MakeService
 from tests.support.api import api_of
 from tests.support.postgres import PostgresServer, Shutdown
@@ -35,13 +35,6 @@ ANSWER_SECONDS = 5.0
 def server() -> Iterator[PostgresServer]:
     """A PostgreSQL that the test stops."""
     with own_postgres() as made:
-        yield made
-
-
-@pytest.fixture
-def url(server: PostgresServer) -> Iterator[str]:
-    """A database there."""
-    with own_database(server) as made:
         yield made
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from app.executor.lease import LEASE_SECONDS
 from app.storage.database import READ_SECONDS, WRITE_SECONDS
-from tests.faults.postgres_stand import own_database, own_postgres
+from tests.faults.postgres_stand import own_postgres
 from tests.service.conftest import MakeService
 from tests.support.postgres import PostgresServer, Shutdown
 from tests.support.replicas import replicas
@@ -31,13 +31,6 @@ SLACK_SECONDS = 6.0
 def server() -> Iterator[PostgresServer]:
     """A PostgreSQL that the tests hold up."""
     with own_postgres() as made:
-        yield made
-
-
-@pytest.fixture
-def url(server: PostgresServer) -> Iterator[str]:
-    """A database there."""
-    with own_database(server) as made:
         yield made
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.faults.postgres_stand import CUT, execute, limit, own_database, own_postgres, take_all_connections
+from tests.faults.postgres_stand import CUT, execute, limit, own_postgres, take_all_connections
 from tests.service.conftest import MakeService
 from tests.support.api import api_of
 from tests.support.postgres import PostgresServer, Shutdown
@@ -34,13 +34,6 @@ START_SECONDS = 30.0
 def server() -> Iterator[PostgresServer]:
     """A PostgreSQL with few connections, all of which anybody may have."""
     with own_postgres(max_connections=MAX_CONNECTIONS, superuser_reserved_connections=0) as made:
-        yield made
-
-
-@pytest.fixture
-def url(server: PostgresServer) -> Iterator[str]:
-    """A database there."""
-    with own_database(server) as made:
         yield made
 
 

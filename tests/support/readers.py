@@ -16,12 +16,11 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 
 from tests.support.api import PREFIX
+from tests.support.patience import AWAY
 
 Json = dict[str, Any]
 Transport = Literal["websocket", "events", "ndjson"]
 AGAIN_SECONDS = 0.05
-#: A service, or what stands before it, is away for the moment.
-_AWAY = frozenset({502, 503})
 _ACCEPT = {"events": "text/event-stream", "ndjson": "application/x-ndjson"}
 
 
@@ -79,7 +78,7 @@ class RovingReader:
         except ConnectionClosed as closed:
             return str(closed.rcvd.code if closed.rcvd else "cut")
         except InvalidStatus as refusal:
-            if refusal.response.status_code not in _AWAY:
+            if refusal.response.status_code not in AWAY:
                 raise
         except (OSError, InvalidHandshake, InvalidMessage, httpx.TransportError) as error:
             if not isinstance(error, httpx.ConnectError | ConnectionRefusedError):
@@ -114,7 +113,7 @@ class RovingReader:
             httpx.AsyncClient(trust_env=False, verify=False, timeout=timeout) as client,
             client.stream("GET", url, params=params, headers=headers) as answer,
         ):
-            if answer.status_code in _AWAY:
+            if answer.status_code in AWAY:
                 raise _Cut("away")
             assert answer.status_code == httpx.codes.OK, await answer.aread()
             async for text in _lines(answer):

@@ -13,13 +13,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.support.api import PREFIX, Api, Json
 from tests.support.numbered_log import LogCheck, NumberedLines
+from tests.support.patience import AWAY
 from tests.support.workflows import python
 
 #: Lines are written together, and whole: what stands before a rotation of a line half written, the kubelet loses.
 WRITE_BYTES = 20_000
 AGAIN_SECONDS = 0.1
-#: Answers with which a service, or what stands before it, says that it is away.
-_AWAY = frozenset({502, 503})
 
 _TALK = """
 import os, time
@@ -69,7 +68,7 @@ class LiveReader:
             except (ConnectionClosed, OSError):
                 self.cuts += 1
             except InvalidStatus as refusal:
-                if refusal.response.status_code not in _AWAY:
+                if refusal.response.status_code not in AWAY:
                     raise
             if self.end is None:
                 await asyncio.sleep(AGAIN_SECONDS)

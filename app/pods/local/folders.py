@@ -18,6 +18,7 @@ import errno
 import json
 import os
 import stat
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,7 @@ def write_json(path: Path, value: dict[str, Any], *, sync: bool = False) -> None
         raise
 
 
+@cache
 def boot_id() -> str:
     """Which boot of the machine this is: process ids mean nothing in another one."""
     try:

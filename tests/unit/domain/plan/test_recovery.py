@@ -21,19 +21,23 @@ from tests.unit.domain.plan.cluster_model import Model, Outcome
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+def _run_of(attempt: AttemptState, phase: RunPhase = RunPhase.RUNNING) -> RunState:
+    """A run of one task, `a`, with this attempt; nobody has taken it up yet."""
+    workflow = parse_workflow({"name": "w", "tasks": [{"name": "a", "image": "x"}]})
+    state = RunState(run_id="r", workflow=workflow, created_at=NOW, namespaces=("default",), phase=phase, started_at=NOW)
+    state.cancel_reason = "" if phase is RunPhase.CANCELLING else None
+    state.tasks["a"].attempts.append(attempt)
+    state.tasks["a"].phase = attempt.phase
+    return state
+
+
 @pytest.mark.parametrize("log_begun", [True, False])
 def test_reconcile__pod_of_an_attempt_cancelled_while_pending_is_gone__a_log_that_was_begun_is_sealed(log_begun: bool) -> None:
-    workflow = parse_workflow({"name": "w", "tasks": [{"name": "a", "image": "x"}]})
-    state = RunState(
-        run_id="r", workflow=workflow, created_at=NOW, namespaces=("default",), phase=RunPhase.CANCELLING, started_at=NOW
-    )
-    state.cancel_reason = ""
     attempt = AttemptState(
         number=1, namespace="default", pod="a-1", created_at=NOW, phase=Phase.CANCELLED, uid="u", finished_at=NOW,
         begun_logs={"main"} if log_begun else set(),
     )  # fmt: skip
-    state.tasks["a"].attempts.append(attempt)
-    state.tasks["a"].phase = Phase.CANCELLED
+    state = _run_of(attempt, RunPhase.CANCELLING)
     out = Decisions(NOW)
     recover(state, out)
     reconcile(state, lambda _namespace, _name: None, out)
@@ -45,31 +49,20 @@ def test_reconcile__pod_of_an_attempt_cancelled_while_pending_is_gone__a_log_tha
 
 
 def test_recover__main_was_seen_to_have_ended_before__the_run_waits_for_it_no_more() -> None:
-    workflow = parse_workflow({"name": "w", "tasks": [{"name": "a", "image": "x"}]})
-    state = RunState(
-        run_id="r", workflow=workflow, created_at=NOW, namespaces=("default",), phase=RunPhase.CANCELLING, started_at=NOW
-    )  # fmt: skip
-    state.cancel_reason = ""
     ended = AttemptState(
         number=1, namespace="default", pod="a-1", created_at=NOW, phase=Phase.CANCELLED, uid="u", finished_at=NOW,
         main_ended=True,
     )  # fmt: skip
-    state.tasks["a"].attempts.append(ended)
-    state.tasks["a"].phase = Phase.CANCELLED
+    state = _run_of(ended, RunPhase.CANCELLING)
     recover(state, Decisions(NOW))
     assert state.terminating == 0
 
 
 def test_reconcile__another_pod_has_the_name__it_is_a_stray_and_the_attempts_own_is_gone() -> None:
-    workflow = parse_workflow({"name": "w", "tasks": [{"name": "a", "image": "x"}]})
-    state = RunState(
-        run_id="r", workflow=workflow, created_at=NOW, namespaces=("default",), phase=RunPhase.RUNNING, started_at=NOW
-    )
     attempt = AttemptState(
         number=1, namespace="default", pod="a-1", created_at=NOW, phase=Phase.RUNNING, uid="own", started_at=NOW
     )
-    state.tasks["a"].attempts.append(attempt)
-    state.tasks["a"].phase = Phase.RUNNING
+    state = _run_of(attempt)
     twin = PodObservation(key=AttemptKey("r", "a", 1), namespace="default", name="a-1", uid="twin", phase="Running")
     out = Decisions(NOW)
     recover(state, out)
@@ -79,12 +72,8 @@ def test_reconcile__another_pod_has_the_name__it_is_a_stray_and_the_attempts_own
 
 
 def test_reconcile__a_pod_of_another_attempt_has_the_name__the_attempts_own_is_created() -> None:
-    workflow = parse_workflow({"name": "w", "tasks": [{"name": "a", "image": "x"}]})
-    state = RunState(
-        run_id="r", workflow=workflow, created_at=NOW, namespaces=("default",), phase=RunPhase.RUNNING, started_at=NOW
-    )
     attempt = AttemptState(number=1, namespace="default", pod="a-1", created_at=NOW)
-    state.tasks["a"].attempts.append(attempt)
+    state = _run_of(attempt)
     other = PodObservation(key=AttemptKey("r", "a", 7), namespace="default", name="a-1", uid="other", phase="Running")
     out = Decisions(NOW)
     recover(state, out)
@@ -94,15 +83,10 @@ def test_reconcile__a_pod_of_another_attempt_has_the_name__the_attempts_own_is_c
 
 
 def test_reconcile__a_pod_of_its_labels_has_another_name__it_is_a_stray() -> None:
-    workflow = parse_workflow({"name": "w", "tasks": [{"name": "a", "image": "x"}]})
-    state = RunState(
-        run_id="r", workflow=workflow, created_at=NOW, namespaces=("default",), phase=RunPhase.RUNNING, started_at=NOW
-    )
     attempt = AttemptState(
         number=1, namespace="default", pod="a-1", created_at=NOW, phase=Phase.RUNNING, uid="own", started_at=NOW
     )
-    state.tasks["a"].attempts.append(attempt)
-    state.tasks["a"].phase = Phase.RUNNING
+    state = _run_of(attempt)
     main = ContainerObservation(name="main", phase=ContainerPhase.RUNNING, started_at=NOW)
     own = PodObservation(
         key=AttemptKey("r", "a", 1), namespace="default", name="a-1", uid="own", phase="Running", containers=(main,)

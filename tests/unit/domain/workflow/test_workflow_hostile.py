@@ -7,10 +7,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.domain.errors import ExpressionFailed, InvalidWorkflow
-from app.domain.pointers import tokens
 from app.domain.workflow.document import Task, WorkflowDocument
 from app.domain.workflow.nodes import Workflow
 from app.domain.workflow.parsing import expand_foreach, max_parallel_of, parse_workflow, render_task
+from tests.support.pointers import leads_somewhere
 
 TEXTS = [
     "", "a", "b", "x", "A", "5", "500m", "name", "main", "..", "/d", "\ud800", "\0", "all_done", "Exists", "*/5 * * * *",
@@ -62,19 +62,6 @@ def parsed(document: Any) -> Workflow | None:
     assert all(fault.detail and leads_somewhere(document, fault.pointer) for fault in faults), faults
     assert repr(document) == before, "it is left as it was"
     return found
-
-
-def leads_somewhere(document: Any, place: str) -> bool:
-    """Whether a pointer leads to a value of the document."""
-    node = document
-    for token in tokens(place):
-        if isinstance(node, dict) and token in node:
-            node = node[token]
-        elif isinstance(node, list) and token.isdecimal() and int(token) < len(node):
-            node = node[int(token)]
-        else:
-            return False
-    return True
 
 
 @settings(max_examples=300, deadline=None)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from app.domain.errors import ExpressionFailed, InvalidWorkflow
 from app.domain.workflow.parsing import expand_foreach, max_parallel_of, parse_workflow, render_task
 from tests.support.mutation import JUNK, examples, mutated
-from tests.unit.domain.workflow.test_workflow_hostile import leads_somewhere
+from tests.support.pointers import leads_somewhere
 
 DOCUMENTS = examples()
 #: What CEL is made of, put together at random.

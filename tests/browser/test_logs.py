@@ -15,7 +15,7 @@ from tests.browser.conftest import LOOP, MakeService
 from tests.support.api import Api, api_of
 from tests.support.browser import Browsing
 from tests.support.cluster import kubectl
-from tests.support.log_page import all_lines, drawn, line
+from tests.support.log_page import all_lines, drawn, line, read
 from tests.support.service import ServiceProcess
 from tests.support.workflows import python, shell, workflow
 
@@ -169,6 +169,7 @@ async def test_log__searched__marks_hits_and_goes_from_one_to_the_next(browsing:
 
 async def test_log__wrapped_and_with_times__as_its_address_says(browsing: Browsing, written: str) -> None:
     page = await _open(browsing, written)
+    await read(page)
     single = await line(page, 2).bounding_box()
     assert single is not None
     await page.get_by_label("Wrap lines").click()
@@ -211,7 +212,7 @@ async def test_log__read_from_the_first_to_the_last_line__is_what_the_api_has(
     page = await _open(browsing, f"{written}#L1")
     for number in (1, 2, 3):
         await expect(line(page, number)).to_be_visible()
-    shown = await drawn(page)
+    shown = await read(page)
     assert [shown[number] for number in range(1, 30)] == told[1:30]
     await page.get_by_role("button", name="Go to the end").click()
     await expect(line(page, LINES)).to_contain_text("and no end")

@@ -32,6 +32,17 @@ async def drawn(page: Page) -> dict[int, str | None]:
     return dict(rows)
 
 
+async def read(page: Page) -> dict[int, str]:
+    """The rows that are in the document once none of them is being read any more: their texts by number from 0."""
+    async with asyncio.timeout(_SECONDS):
+        while True:
+            rows = await drawn(page)
+            texts = {number: text for number, text in rows.items() if text is not None}
+            if rows and len(texts) == len(rows):
+                return texts
+            await asyncio.sleep(0.03)
+
+
 async def all_lines(page: Page) -> list[str]:
     """The texts of all lines, from the first to the last, as they pass while the page is scrolled down."""
     seen: dict[int, str] = {}
@@ -40,11 +51,8 @@ async def all_lines(page: Page) -> list[str]:
         height, is_end = await page.evaluate(_SCROLL_TO, top)
         while True:
             await asyncio.sleep(0.03)
-            rows = await drawn(page)
-            if not rows or None in rows.values():
-                continue
-            for number, text in rows.items():
-                assert seen.setdefault(number, text or "") == text, f"line {number} has changed"
+            for number, text in (await read(page)).items():
+                assert seen.setdefault(number, text) == text, f"line {number} has changed"
             if is_end:
                 break
             top += height * 0.7

@@ -15,7 +15,8 @@ Two more things lose lines:
 
 - Within one follow that is two rotations behind, the kubelet goes on with the newest file. It shows as stamps that jump by
   at least the time between two rotations though no time passed here, and while data was flowing: who waits for data is not
-  behind. The file that is left out was begun after the stream was opened: a jump before that time is none.
+  behind, unless a kubelet on a busy machine pauses between two files: then most of the jump is the follower's delay. The file
+  that is left out was begun after the stream was opened: a jump before that time is none.
   Each rotation that it has not heard of in time makes it begin the newest file once more: what is repeated is not stored.
 - What was rotated away before the log was opened for the first time. It shows as a first line that was not printed right after
   the container's start, and in a log that grows so fast that a file may have been full by then.
@@ -37,6 +38,8 @@ BEHIND_NANOS = 2 * SECOND
 CAUGHT_UP_NANOS = 6 * SECOND
 #: Waiting so long for data means that there was none: the follower was not behind.
 FLOWING_SECONDS = 2.0
+#: So long a kubelet may take at most, on a busy machine, to go on from a file's end to the next file.
+PAUSE_SECONDS = 10.0
 #: Less than this, without a pause, stands in the buffers of the connection: the kubelet was not held up by its reader.
 HELD_UP_BYTES = 64 * 1024
 #: Stamps go back by some milliseconds where streams meet; by so much, somebody has set the clock that makes them.
@@ -163,10 +166,11 @@ class Lag:
         """
         if self._last_time and times[-1] < self._last_time - SET_BACK_NANOS:
             self._skew = now - times[-1] - self._last_lag  # the follower is as far behind as before
-        self._flowed = size + (self._flowed if waited_seconds < FLOWING_SECONDS else 0)
+        is_flowing = self._is_flowing(times[0], waited_seconds)
+        self._flowed = size + (self._flowed if is_flowing else 0)
         jump = None
         if self._flowed >= HELD_UP_BYTES and times[-1] >= self._opened_at - self._skew + LOST_FILE_NANOS:
-            jump = self._find_jump(times, now, waited_seconds)
+            jump = self._find_jump(times, now, is_flowing=is_flowing)
             self._jumped_to = jump[1] if jump else self._jumped_to
         self._last_time, self._arrived_at = times[-1], now
         self._skew = min(self._skew, now - times[-1])
@@ -187,10 +191,14 @@ class Lag:
             last = max(last, time)
         return None
 
-    def _find_jump(self, times: array[int], now: int, waited_seconds: float) -> tuple[int, int] | None:
+    def _is_flowing(self, first: int, waited_seconds: float) -> bool:
+        """Whether the follower may not have had all that there was before this line, for which it has waited so long."""
+        paused_between_files = waited_seconds < PAUSE_SECONDS and 2 * waited_seconds * SECOND < first - self._last_time
+        return waited_seconds < FLOWING_SECONDS or paused_between_files
+
+    def _find_jump(self, times: array[int], now: int, *, is_flowing: bool) -> tuple[int, int] | None:
         span = times[0] - self._last_time
-        is_flowing = self._last_time and waited_seconds < FLOWING_SECONDS
-        if is_flowing and span >= LOST_FILE_NANOS and span - (now - self._arrived_at) >= CAUGHT_UP_NANOS:
+        if self._last_time and is_flowing and span >= LOST_FILE_NANOS and span - (now - self._arrived_at) >= CAUGHT_UP_NANOS:
             return self._last_time, times[0]
         if times[-1] - times[0] < LOST_FILE_NANOS:
             return None

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -219,9 +219,10 @@ class Scenarios:
     async def _run(self) -> None:
         self._loop, self._main = asyncio.get_running_loop(), asyncio.current_task()
         busy = asyncio.Semaphore(BUSY)
-        async with asyncio.TaskGroup() as group:
-            for told in sorted(self._wanted, key=lambda told: not told.idles):
-                group.create_task(self._play(told, busy), name=told.body.__name__)
+        with suppress(asyncio.CancelledError):  # by `__exit__`: who waits for a scenario is told by its future
+            async with asyncio.TaskGroup() as group:
+                for told in sorted(self._wanted, key=lambda told: not told.idles):
+                    group.create_task(self._play(told, busy), name=told.body.__name__)
 
     async def _play(self, told: Scenario, busy: asyncio.Semaphore) -> None:
         try:

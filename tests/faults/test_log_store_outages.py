@@ -18,6 +18,7 @@ from tests.service.conftest import MakeService
 from tests.support.api import Api, api_of
 from tests.support.disks import Disk, small_disk
 from tests.support.users import users_of
+from tests.support.waiting import until
 from tests.support.workflows import Json, python, workflow
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
@@ -140,7 +141,7 @@ async def test_refused__while_tasks_talk__logs_wait_in_the_database_and_become_o
             with OUTAGES[outage](disk) as words:
                 await _grown(api, run_id, REFUSED_BYTES)
                 await users.wait_unready(began, END_SECONDS, "logs: the log store is not available: ", words)
-                assert _large_rows(service.folder / "podrun.db"), "nothing was refused"
+                await until(lambda: _large_rows(service.folder / "podrun.db") > 0, END_SECONDS)  # what was refused waits there
             await users.wait_ready(time.monotonic(), READY_SECONDS)
         assert not users.refusals, "runs are taken and told all the same"
         await users.check()

@@ -87,7 +87,9 @@ class Crowd:
 
     async def read(self) -> None:
         """Read to the end: each line comes once, in its order."""
-        async with connect(self.url, compression=None, proxy=None, max_size=None, open_timeout=READ_SECONDS) as socket:
+        # Without pings of the client's own: five hundred readers in one process may be late to read the answer.
+        options: Json = {"compression": None, "proxy": None, "max_size": None, "open_timeout": READ_SECONDS}
+        async with connect(self.url, ping_interval=None, **options) as socket:
             self.here += 1
             number = 0
             async for text in socket:

@@ -15,6 +15,7 @@ that is forbidden is asked for again every half minute or so.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -57,6 +58,9 @@ class Timing:
     forbidden_pause: float = 30.0  #: the longest pause where the collection is forbidden
     settled: float = 0.3  #: what follows the first line of a watch, where a lot had happened, comes within that time
     list_call: float = 60.0  #: for one page
+    outage: float = 2.0  #: who can't reach the API server for so long is not alone in it: kubelets can't either
+    #: What a kubelet could not report in an outage it has reported so long afterwards: it tries again each 10 s.
+    reported: float = 15.0
 
 
 class _Actions(NamedTuple):
@@ -109,6 +113,8 @@ class ListWatch:
         self._told_since: float | None = None  #: a list is complete, or the watch that goes on after a trouble brings something
         self._reached_since: float | None = None  #: every watch could be opened
         self._is_open = False
+        self._away_since: float | None = None  #: the API server does not answer, or not as it should
+        self._back_at = -math.inf  #: the last outage was over
         self._failures = 0
         self._log = log.bind(path=path)
 
@@ -117,9 +123,11 @@ class ListWatch:
         """Whether what was brought is what is there now, as far as can be known: a silent watch looks like a quiet one.
 
         That a watch could be opened is not enough: an API server that has just started has nothing to say for a second, and
-        then that it has forgotten our version.
+        then that it has forgotten our version. And after an outage pods are there as kubelets could tell it before.
         """
         now = time.monotonic()
+        if now - self._back_at < self._timing.reported:
+            return False
         if self._told_since is not None:
             return now - self._told_since > self._timing.settled
         return self._is_open and self._reached_since is not None and now - self._reached_since > self._timing.healthy
@@ -131,7 +139,7 @@ class ListWatch:
             try:
                 if self._version is None:
                     self._version = await self._list()
-                    self.trouble = None
+                    self._answered()
                 progress = await self._watch()
             except _Gone as exc:
                 self._log.info("listing again", cause=str(exc))
@@ -182,7 +190,8 @@ class ListWatch:
         failpoints.before(self._actions.watch)
         try:
             async with self._client.watch(self._path, params, self._timing.silence) as response:
-                self.trouble, opened = None, True
+                opened = True
+                self._answered()
                 self._is_open, self._reached_since = True, self._reached_since or time.monotonic()
                 failpoints.after(self._actions.watch)
                 async for chunk in response.content.iter_any():
@@ -234,6 +243,14 @@ class ListWatch:
         if self.trouble is None:
             self._log.warning("the API server does not let us watch", reason=error.reason, message=error.message[:300])
         self.trouble, self._told_since = error, None
+        self._away_since = self._away_since or time.monotonic()
+
+    def _answered(self) -> None:
+        """The API server is there, or there again."""
+        now = time.monotonic()
+        if self._away_since is not None and now - self._away_since >= self._timing.outage:
+            self._back_at = now
+        self.trouble, self._away_since = None, None
 
     async def _pause(self, progress: bool) -> None:
         """Wait before the next step: not at all after one that brought something, else ever longer."""

@@ -49,6 +49,20 @@ def test_lag__jump_after_a_start_that_was_behind__found_though_the_clocks_are_no
     assert observe(lag, seconds(17), 18) == (BASE + 4 * SECOND, BASE + 17 * SECOND)
 
 
+def test_lag__jump_while_behind_after_a_pause_of_the_kubelet__found() -> None:
+    lag = lag_of()
+    observe(lag, seconds(0), 0)
+    observe(lag, seconds(1), 20)
+    assert observe(lag, seconds(18), 23, 3.0, size=4096) == (BASE + SECOND, BASE + 18 * SECOND)
+
+
+def test_lag__silent_container_whose_last_line_came_late__no_jump() -> None:
+    lag = lag_of()
+    observe(lag, seconds(0), 0)
+    observe(lag, seconds(1), 7)
+    assert observe(lag, seconds(18), 18, 11.0) is None
+
+
 def test_lag__silent_container__no_jump() -> None:
     lag = lag_of()
     observe(lag, seconds(0), 0)

@@ -11,12 +11,13 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 
 from tests.support.cluster import fresh_namespace
 from tests.support.ports import free_port
+from tests.support.preloaded import PreloadedProcess, Template
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -26,6 +27,9 @@ _FAULTS = re.compile(r"level=(error|critical)|Traceback|never retrieved|was dest
 
 class ServiceProcess:
     """One installation: a folder with database, logs and local pods, and at most one process that serves it."""
+
+    #: Where this is set, processes that nothing special is asked of come out of it, rather than import podrun each.
+    template: ClassVar[Template | None] = None
 
     def __init__(
         self,
@@ -57,7 +61,7 @@ class ServiceProcess:
         token = (settings or {}).get("TOKEN")
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}  #: what its API wants
         self.url = f"http://127.0.0.1:{given['PORT']}"  #: the same for all its processes
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | PreloadedProcess | None = None
         self._said: list[Path] = []
         self._interpreter = str(interpreter or sys.executable)
         self.program = ["-m", "podrun.cli"]  #: what Python runs in its next process; it is given `serve`
@@ -101,11 +105,16 @@ class ServiceProcess:
         assert not self.is_running, "it runs already"
         self._said.append(self.folder / f"stderr.{len(self._said) + 1}")
         with self._said[-1].open("wb") as said:
-            self._process = subprocess.Popen(
-                [self._interpreter, *self.program, "serve"],
-                stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=self._environment, cwd=self.folder,
-                start_new_session=True,
-            )  # fmt: skip
+            is_plain = self._interpreter == sys.executable and "LD_PRELOAD" not in self._environment
+            if self.template is not None and is_plain:
+                command = [*self.program, "serve"]
+                self._process = self.template.start(command, self._environment, self.folder, self._said[-1])
+            else:
+                self._process = subprocess.Popen(
+                    [self._interpreter, *self.program, "serve"],
+                    stdin=subprocess.DEVNULL, stdout=said, stderr=said, env=self._environment, cwd=self.folder,
+                    start_new_session=True,
+                )  # fmt: skip
         if wait:
             self.wait_ready()
 

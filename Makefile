@@ -3,7 +3,7 @@
 #   PYTHON         the Python that makes .venv: 3.11 or newer
 #   KUBECONFIG     a real cluster: the tests that need one run, and `make demo` makes real pods
 #   CLUSTER_UP     a command that starts a cluster and prints its kubeconfig as its last line; used where KUBECONFIG is not set
-#   FAKE_NODES     a command that adds N fake nodes to the cluster, for the tests with thousands of pods
+#   FAKE_NODES     a command that adds N fake nodes to the cluster, for tests and benchmarks with thousands of pods
 #   TEST_WORKERS   how many tests run side by side; 0: one after the other, in one process
 #   SEED           the seed of `make test-faults`; without, one is made up and printed
 #   IMAGE_BUILDER  a command `NAME CONTEXT [--build-arg K=V]...` that builds an image and gives it to the cluster
@@ -51,7 +51,7 @@ has_node = { command -v npm && node -e 'const [major, minor] = process.versions.
 # without_node WHAT: one line; a failure where nothing may be left out.
 without_node = echo "there is no Node.js 20.19 or newer with npm here: $(1)" >&2; [ -z "$${PODRUN_TEST_REQUIRE_ALL:-}" ]
 
-.PHONY: help setup page lock lint format test bench-language bench-page screenshots demo test-deploy test-faults migration docs reference clean
+.PHONY: help setup page lock lint format test bench bench-quick bench-language bench-page screenshots demo test-deploy test-faults migration docs reference clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -111,6 +111,14 @@ test: setup ## All tests; those whose component is missing are skipped and say s
 	[ -n "$${KUBECONFIG:-}" ] || echo "make test: neither KUBECONFIG nor CLUSTER_UP is set: tests on a real Kubernetes are skipped"; \
 	[ -n "$${FAKE_NODES:-}" ] || echo "make test: FAKE_NODES is not set: tests on fake nodes are skipped"; \
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) $(TEST_ARGS)
+
+# with_fake_nodes: the benchmarks' pods go to those.
+with_fake_nodes = if [ -n "$${KUBECONFIG:-}" ] && [ -n "$${FAKE_NODES:-}" ]; then $$FAKE_NODES 10 >/dev/null; fi
+bench: setup ## All that podrun costs beside the limit, on the cluster too: an hour; PARTS="hand-over logs" measures those
+	@$(with_cluster); $(with_fake_nodes); $(BIN)/python -m benchmarks.performance $(PARTS)
+
+bench-quick: setup ## Five of the goals in five minutes; fails where one is far off
+	@$(with_cluster); $(with_fake_nodes); $(BIN)/python -m benchmarks.quick
 
 bench-language: setup ## What large workflows cost: validation, plan, expressions, and how long they hold the event loop
 	@$(BIN)/python -m benchmarks.language

@@ -116,7 +116,8 @@ async def speaks(stage: Stage) -> None:
     run_id = await stage.submit(workflow(shell("speaks", SPEAK), name="speaks"))
     run = await stage.finished(run_id)
     log = run["tasks"][0]["attempts"][0]["log"]
-    assert not find_violations(PRINTED, await stage.api.log(run_id, "speaks")), await stage.api.describe(run_id)
+    stored = await stage.api.log(run_id, "speaks")
+    assert not (found := find_violations(PRINTED, stored)), f"{found}\n{log}\n{await stage.api.describe(run_id)}"
     assert log == {"bytes": len(SPOKEN), "lines": NUMBERED_LINES, "sealed": True, "gaps": 0}
     await stage.delete(run_id)
 

@@ -30,7 +30,7 @@ RUN_SECONDS = 240.0
 FAST, FAST_RATE = NumberedLines(130_000, size=988), 5_000_000
 FASTEST = NumberedLines(500_000, size=130)
 #: Their followers miss rotations: one stands still while two go by, one is not there before the first.
-MUCH, MUCH_RATE = NumberedLines(140_000, size=988), 3_000_000
+MUCH, MUCH_RATE = NumberedLines(140_000, size=988), 2_000_000
 
 
 async def follow(api: Api, run_id: str, lines: NumberedLines) -> LogCheck:

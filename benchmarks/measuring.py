@@ -80,3 +80,9 @@ def resident_mebibytes(pid: int | str = "self") -> int:
 def children() -> list[int]:
     """The processes that this one has started and that are not over."""
     return [int(pid) for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()]
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process has started, and those that they have, as far as they are not over."""
+    found = [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
+    return found + [further for child in found for further in descendants(child)]

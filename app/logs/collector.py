@@ -34,6 +34,8 @@ from app.logs.resume import MAX_BACK_SECONDS, SECOND, Skipper, StoredEnd
 from app.logs.store import LogStore
 from app.logs.tail import LogTail
 
+#: A container that is over by then is read, and not followed first: that would be one more connection to the API server.
+FIRST_SECONDS = 0.1
 #: After a clean end of a follow: the container's end is waited for so long, then the log is opened again.
 REOPEN_SECONDS = 1.0
 RETRY_SECONDS = (0.2, 5.0)  #: first and longest pause when the log can't be read
@@ -195,6 +197,7 @@ class _Collection:
         """Collect until nothing more comes; returns why something may be missing at the end, None: nothing is."""
         failures, unconfirmed, failing_since = 0, 0, asyncio.get_running_loop().time()
         was_quiet = False
+        await self._pause(FIRST_SECONDS)
         while not self._abandoned.is_set():
             had_ended = self._ended.is_set()
             # A follow may be as silent as the one before, and as dead: a read says whether there is anything.

@@ -1,0 +1,94 @@
+"""`python -m benchmarks.performance [PART...]`: all that podrun costs, beside the limit; about an hour.
+
+Prints each part's table, and writes docs/generated/benchmark.md with its plots. With PARTs only those are measured, and take
+the place of what the report had of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from benchmarks.api.listing import measure_listing
+from benchmarks.api.memory import measure_memory
+from benchmarks.api.polling import measure_polling
+from benchmarks.api.posting import measure_posting
+from benchmarks.api.starting import measure_starting
+from benchmarks.api.waiting import measure_waiting
+from benchmarks.cluster.logs import measure_full_speed, measure_slow_lines, measure_steady
+from benchmarks.cluster.requests import measure_requests
+from benchmarks.cluster.workloads import (
+    Bench,
+    measure_fan_out,
+    measure_hand_over,
+    measure_many_runs,
+    measure_real_chain,
+    measure_real_fan_out,
+    measure_scale,
+)
+from benchmarks.comparison import HEAD, Comparison
+from benchmarks.measuring import describe_machine, print_table
+from benchmarks.report import REPORT, keep, write
+from benchmarks.stand import POSTGRESQL, SQLITE, missing, service_on
+from tests.support.chromium import ROOT
+
+
+def _on_cluster(
+    *measures: Callable[[Bench], Awaitable[list[Comparison]]], databases: Sequence[str] = (SQLITE,)
+) -> list[Comparison]:
+    """These, one after the other, with a new service for each database."""
+    found = []
+    for database in databases:
+        with service_on(database) as service:
+            for measure in measures:
+                found += asyncio.run(_awaited(measure, Bench(service=service, database=database)))
+    return found
+
+
+async def _awaited(measure: Callable[[Bench], Awaitable[list[Comparison]]], bench: Bench) -> list[Comparison]:
+    return await measure(bench)
+
+
+_BOTH = (SQLITE, POSTGRESQL)
+PARTS: Mapping[str, Callable[[], list[Comparison]]] = {
+    "hand-over": lambda: _on_cluster(measure_hand_over, databases=_BOTH),
+    "real node": lambda: _on_cluster(measure_real_chain, measure_real_fan_out),
+    "fan-out": lambda: _on_cluster(measure_fan_out),
+    "many runs": lambda: _on_cluster(measure_many_runs, databases=_BOTH),
+    "scale": lambda: _on_cluster(measure_scale),
+    "requests": lambda: _on_cluster(measure_requests),
+    "logs": lambda: _on_cluster(measure_full_speed, measure_steady, measure_slow_lines),
+    "posting": measure_posting,
+    "polling": measure_polling,
+    "waiting": measure_waiting,
+    "listing": measure_listing,
+    "memory": measure_memory,
+    "start": measure_starting,
+}
+
+
+def main() -> None:
+    """Measure the parts that the command line names, or all."""
+    wanted = sys.argv[1:] or list(PARTS)
+    if unknown := [name for name in wanted if name not in PARTS]:
+        sys.exit(f"there is no part {unknown[0]!r}: {', '.join(PARTS)}")
+    if reason := missing():
+        if os.environ.get("PODRUN_TEST_REQUIRE_ALL"):
+            sys.exit(f"the benchmarks can't be run: {reason}")
+        print(f"make bench: {reason}: skipped")
+        return
+    print(f"# What podrun costs beside the limit\n\n{describe_machine()}", flush=True)
+    for name in wanted:
+        began = time.monotonic()
+        found = PARTS[name]()
+        print_table(f"{name} ({time.monotonic() - began:.0f} s)", HEAD, [one.cells() for one in found])
+        keep(name, found)
+    write()
+    print(f"written to {REPORT.relative_to(ROOT)}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -159,12 +159,22 @@ async def event_pieces(source: AsyncGenerator[HistoryPage, None]) -> AsyncGenera
     """A followed history as pieces, up to its end."""
     async with aclosing(source) as pages:
         async for page in pages:
-            for event in page.events:
-                data = orjson.dumps({"type": "event", "cursor": event["cursor"], "event": event})
-                yield Frame("event", event["cursor"], data)
+            for frame in _event_frames(page):
+                yield frame
             if page.end_phase is not None:
                 yield end_frame(page.end_phase, page.cursor)
                 return
+
+
+def _event_frames(page: HistoryPage) -> list[Frame]:
+    """The page's entries: one encoding serves all who read it."""
+    known: list[Frame] | None = page.memo.get("frames")
+    if known is None:
+        known = page.memo["frames"] = [
+            Frame("event", event["cursor"], orjson.dumps({"type": "event", "cursor": event["cursor"], "event": event}))
+            for event in page.events
+        ]
+    return known
 
 
 async def ndjson(

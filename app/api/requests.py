@@ -32,19 +32,19 @@ _WORKFLOW = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _TASK = re.compile(r"[a-z0-9][-a-z0-9]{0,62}(\.[0-9]{1,9})?")
 
 
-def _run_id(run_id: Annotated[str, Path(description="The run's id (UUIDv7).")]) -> str:
+async def _run_id(run_id: Annotated[str, Path(description="The run's id (UUIDv7).")]) -> str:
     if not _RUN_ID.fullmatch(run_id):
         raise NotFound("run", run_id[:200])
     return run_id.lower()
 
 
-def _task_name(task: Annotated[str, Path(description="The task's name.")]) -> str:
+async def _task_name(task: Annotated[str, Path(description="The task's name.")]) -> str:
     if not _TASK.fullmatch(task):
         raise NotFound("task", task[:200])
     return task
 
 
-def _workflow_name(name: Annotated[str, Path(description="The stored workflow's name.")]) -> str:
+async def _workflow_name(name: Annotated[str, Path(description="The stored workflow's name.")]) -> str:
     if not _WORKFLOW.fullmatch(name):
         raise NotFound("workflow", name[:200])
     return name

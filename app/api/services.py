@@ -43,7 +43,7 @@ class Context:
     caller: str  #: whose idempotency keys these are
 
 
-def _context(connection: HTTPConnection) -> Context:
+async def _context(connection: HTTPConnection) -> Context:
     return cast("Context", connection.state.context)
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlmodel import Session
 
 from app.domain.errors import NotFound
 from app.domain.kubernetes.label_selector import LabelSelector
 from app.runs.cursors import event_cursor, read_event_cursor
+from app.runs.shared_reads import SharedReads
 from app.runs.views import View, event_view
 from app.storage.broker import RUNS, Broker, run_topic
 from app.storage.database import Database
@@ -67,6 +69,7 @@ class HistoryPage:
     cursor: str
     more: bool  #: more is there already
     end_phase: str | None = None  #: the run's phase, where nothing more will come
+    memo: dict[str, Any] = field(default_factory=dict, compare=False)  #: what is made of it once for all who read it
 
 
 class History:
@@ -74,6 +77,8 @@ class History:
 
     def __init__(self, database: Database, broker: Broker) -> None:
         self._database, self._broker = database, broker
+        # Hundreds follow one run, all woken at once.
+        self._pages: SharedReads[tuple[str, str | None], HistoryPage] = SharedReads(lambda asked: self.list_run(*asked))
 
     async def list_run(self, run_id: str, cursor: str | None, limit: int = PAGE) -> HistoryPage:
         """A page of one run's history. Raises NotFound, InvalidCursor."""
@@ -131,7 +136,7 @@ class History:
 
     def follow_run(self, run_id: str, cursor: str | None) -> AsyncGenerator[HistoryPage, None]:
         """One run's history, page by page; the last page has `end_phase`. Raises NotFound when the run is deleted."""
-        return self._follow(run_topic(run_id), cursor, lambda at: self.list_run(run_id, at))
+        return self._follow(run_topic(run_id), cursor, lambda at: self._pages.get((run_id, at)))
 
     def follow_all(self, wanted: RunFilter, cursor: str) -> AsyncGenerator[HistoryPage, None]:
         """The history of all runs that are meant, behind the cursor, for ever."""

@@ -35,6 +35,7 @@ from app.storage.writer import INSERT_EVENT
 RUNS, TASKS, ATTEMPTS, EVENTS = table_of(RunRow), table_of(TaskRow), table_of(AttemptRow), table_of(EventRow)
 #: A list looks at this many rows at most for one page; a page may be short, with a cursor.
 SCAN_LIMIT = 5000
+_SCAN_PAGE = 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 INSERT_RUN = RUNS.insert()
@@ -225,22 +226,39 @@ def list_runs(
 
     `matches` judges a run's labels. At most SCAN_LIMIT rows are looked at, so a page may be short while there are more.
     """
-    statement = _newest_first(select(RunRow), phases, workflow, created_after, created_before)
-    found: list[RunRow] = []
+    wanted = (phases, workflow, created_after, created_before)
+    if matches is None:
+        statement = _newest_first(select(RunRow), *wanted)
+        page = statement if before_id is None else statement.where(col(RunRow.id) < before_id)
+        rows = list(session.scalars(page.limit(limit + 1)).all())
+        return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+    judged = _newest_first(select(RUNS.c.id, RUNS.c.labels), *wanted)
+    found, following = _matching_ids(session, judged, before_id, matches, limit)
+    whole = select(RunRow).where(col(RunRow.id).in_(found)).order_by(col(RunRow.id).desc())
+    return list(session.scalars(whole).all()) if found else [], following
+
+
+def _matching_ids(
+    session: Session, statement: Select[Any], before_id: str | None, matches: Callable[[dict[str, str]], bool], limit: int
+) -> tuple[list[str], str | None]:
+    """The ids of the first runs whose labels match, and the id to go on before. `statement` gives ids and labels.
+
+    Thousands of runs may be looked at for each one that matches: no more is read of them than what they are judged by.
+    """
+    found: list[str] = []
     seen = 0
     while seen < SCAN_LIMIT:
-        step = min(SCAN_LIMIT - seen, max(limit - len(found), 1) if matches is None else 1000) + 1
-        page = statement if before_id is None else statement.where(col(RunRow.id) < before_id)
-        rows = session.scalars(page.limit(step)).all()
-        for row in rows[: step - 1]:
-            seen += 1
-            before_id = row.id
-            if matches is None or matches(row.labels):
-                found.append(row)
+        step = min(SCAN_LIMIT - seen, _SCAN_PAGE)
+        page = statement if before_id is None else statement.where(RUNS.c.id < before_id)
+        rows = session.execute(page.limit(step + 1)).all()
+        for run_id, labels in rows[:step]:
+            before_id = run_id
+            if matches(labels):
+                found.append(run_id)
                 if len(found) == limit:
-                    more = row is not rows[-1]
-                    return found, before_id if more else None
-        if len(rows) < step:
+                    return found, before_id if run_id != rows[-1][0] else None
+        seen += step
+        if len(rows) <= step:
             return found, None
     return found, before_id
 

@@ -30,7 +30,7 @@ _MAX_TAIL, _MAX_PAGE = 100_000, 1000
 _STREAMS = " With `Accept: text/event-stream`, or upgraded to a websocket, it is followed to its end."
 
 
-def _tail(
+async def _tail(
     cursor: Cursor = None,
     tail: Annotated[
         int | None,

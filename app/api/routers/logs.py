@@ -31,7 +31,7 @@ class _Asked:
     timestamps: bool
 
 
-def _asked(
+async def _asked(
     attempt: Annotated[
         str | None,
         Query(pattern=r"^(all|[1-9][0-9]{0,8})$", description="A number, or `all`; none: the last, and those that follow."),

@@ -47,7 +47,7 @@ _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d")
 Time = Annotated[AwareDatetime, BeforeValidator(_is_rfc3339), AfterValidator(_in_utc)]
 
 
-def run_filter(
+async def run_filter(
     phase: Annotated[list[RunPhase] | None, Query(description="One of these phases (repeatable).")] = None,
     workflow: Annotated[
         str | None, Query(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", description="Name of the workflow.")

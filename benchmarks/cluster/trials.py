@@ -122,7 +122,7 @@ async def _post(http: aiohttp.ClientSession, document: Json) -> None:
 
 
 async def _finished_at(http: aiohttp.ClientSession, label: str, count: int) -> float:
-    """When the last run was finished, as their records say, by this machine's clock. It is asked for seldom: that costs, too."""
+    """When the last run was finished, as their records say, by this machine's clock. Asked for seldom: that costs, too."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         async with http.get("runs", params={"label_selector": f"{LABEL}={label}", "limit": "1000"}) as answer:

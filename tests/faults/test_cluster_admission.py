@@ -119,7 +119,7 @@ async def test_image__that_can_not_be_pulled__runs_once_it_can(
     beside = {"name": "beside", "image": missing, "command": ["sleep", "1000"]}
     tasks = [
         {**shell("mended", "echo ran"), "image": missing},
-        shell("sidecar", "echo ran", sidecars=[beside], pending_timeout_seconds=8),
+        shell("sidecar", "echo ran", sidecars=[beside], pending_timeout_seconds=15),
         shell("after", "echo ran", depends_on=["mended"]),
         shell("omitted", "echo ran", depends_on=["sidecar"]),
     ]
@@ -131,7 +131,7 @@ async def test_image__that_can_not_be_pulled__runs_once_it_can(
     assert await api.log(run_id, "mended") == b"ran\n"
     assert ends(run)["sidecar"] in (("Error", "ErrImagePull"), ("Error", "ImagePullBackOff"))
     message = next(task["message"] for task in run["tasks"] if task["name"] == "sidecar")
-    assert message.startswith("not started after 8 s: container beside: ")
+    assert message.startswith("not started after 15 s: container beside: ")
     assert ends(run)["omitted"][0] == "Omitted"
     await assert_one_pod_each(kubeconfig, namespace, run)
 

@@ -35,6 +35,7 @@ from app.executor.launcher import Launcher
 from app.executor.log_follower import LogFollower
 from app.executor.records import change_of, let_go, newest_time, restore
 from app.executor.slots import Slots
+from app.executor.told_events import ToldEvents
 from app.expressions.evaluator import Evaluator
 from app.failpoints import Action
 from app.logs.collector import LogCollector
@@ -44,7 +45,7 @@ from app.storage.broker import Broker
 from app.storage.database import Database
 from app.storage.groups import group_topic, take_turn, waits_for
 from app.storage.intents import Request
-from app.storage.runs import StoredRun, list_pod_events, load_run
+from app.storage.runs import StoredRun, load_run
 from app.storage.writer import Change, Writer
 
 #: Documents over this size are parsed in a thread: the event loop is everybody's.
@@ -92,7 +93,7 @@ class RunActor:
         self._logs = LogFollower(environment.collector, epoch, self.post, self.fail)
         self._others: set[asyncio.Task[None]] = set()  # evaluations, and waiting for the group's turn
         self._heeded: set[int] = set()  # requests of users that are in the inbox or done
-        self._said: dict[str, int] = {}  # events of pods by their uid: how often they were counted when last recorded
+        self._told_events = ToldEvents()
         self._remarked: set[str] = set()
         self._labels: dict[str, str] = {}
         self._group_key: str | None = None
@@ -120,10 +121,11 @@ class RunActor:
 
     def pod_event(self, key: AttemptKey, event: PodEvent) -> None:
         """A component said something of a pod of this run; told once for each count."""
-        identity = event.event_uid or f"{event.pod}/{event.reason}/{event.message}"
-        if self._said.get(identity, 0) < event.count:
-            self._said[identity] = event.count
-            self.post(lambda state, out: plan.pod_event(state, key, event, out))
+        if self._told_events.take(key, event):
+            self._post_event(key, event)
+
+    def _post_event(self, key: AttemptKey, event: PodEvent) -> None:
+        self.post(lambda state, out: plan.pod_event(state, key, event, out))
 
     def cancel(self, reason: str, *, force: bool) -> None:
         """A user wants the run cancelled."""
@@ -143,6 +145,8 @@ class RunActor:
             RunGone: it is not there any more.
         """
         stored = await self._env.database.read(lambda session: load_run(session, self.run_id))
+        for key, event in self._told_events.restore(stored.pod_events):
+            self._post_event(key, event)
         state = await self._restore(stored)
         if any(node.needs_values or node.list_expressions for node in state.workflow.nodes):
             self._env.evaluator.prepare()
@@ -186,7 +190,6 @@ class RunActor:
             self._held = state.live_attempts
             self._env.slots.occupy(self._held)
             if state.unsettled:
-                self._said = await self._env.database.read(lambda session: list_pod_events(session, self.run_id))
                 self._spawn(group, self._await_sync(state), f"sync {self.run_id}")
         for request in stored.intents:
             self.heed(request)

@@ -138,6 +138,7 @@ class StoredRun:
     #: Of each attempt that is not settled (task and number): its containers' logs that were begun, and whether each is sealed.
     logs: Mapping[tuple[str, int], Mapping[str, bool]]
     intents: Sequence[Request]  #: asked by users, not done yet
+    pod_events: Mapping[str, int]  #: events of pods in its history, by their identity: how often they were counted
 
 
 def load_run(session: Session, run_id: str) -> StoredRun:
@@ -146,13 +147,15 @@ def load_run(session: Session, run_id: str) -> StoredRun:
     document = session.get(DocumentRow, run_id)
     if run is None or document is None:
         raise RunGone(run_id)
+    attempts = list_attempts(session, run_id)
     return StoredRun(
         run=run,
         document=document.body,
         tasks=list_tasks(session, run_id),
-        attempts=list_attempts(session, run_id),
+        attempts=attempts,
         logs=_logs_of_unsettled(session, run_id),
         intents=list_run_intents(session, run_id),
+        pod_events=list_pod_events(session, run_id) if attempts else {},
     )
 
 

@@ -28,6 +28,8 @@ from tests.support.api_faults import Action, Answer, Break, Call, Delay, Drop, G
 from tests.support.ports import free_port
 
 START_SECONDS = 20.0
+#: The Kubernetes client keeps certificates in files that all threads share: one could read what another one is writing.
+_LOADING = threading.Lock()
 #: What was written is with the caller then.
 FLUSH_SECONDS = 0.05
 #: Of a connection: not passed on, as each side has its own.
@@ -198,7 +200,8 @@ class ApiProxy:
 
     async def _live(self) -> None:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
-        self._cluster = await load_cluster()
+        with _LOADING:
+            self._cluster = await load_cluster()
         # A caller that goes takes its request to the API server with it.
         self._server = web.Server(self._handle, handler_cancellation=True, access_log=None, logger=_quiet())
         async with AsyncExitStack() as stack:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import OperationalError
 
 from app.domain.errors import PodDeferred
-from app.domain.pods import AttemptKey
+from app.domain.pods import AttemptKey, PodEvent
 from app.executor.executor import Executor
 from app.executor.launcher import Launcher
 from app.executor.lease import Lease
@@ -96,6 +96,17 @@ class Bench:
                     if attempts and attempts[0].pod_uid is not None:
                         return
                     await subscription.wait(SECONDS)
+
+    async def pod_events(self, run_id: str) -> list[str]:
+        """The reasons of the pods' events in the run's history."""
+        events = await self.database.read(lambda session: list_events(session, run_id, 0, 100))
+        return [event.reason for event in events if event.type == "PodEvent"]
+
+    async def told(self, run_id: str, reason: str) -> None:
+        """Wait until an event of a pod is recorded."""
+        async with asyncio.timeout(SECONDS):
+            while reason not in await self.pod_events(run_id):  # noqa: ASYNC110 - it has no topic of its own
+                await asyncio.sleep(0.01)
 
     async def finished(self, run_id: str, condition: Callable[[RunRow], bool] = lambda run: run.is_finished) -> RunRow:
         async with asyncio.timeout(SECONDS):
@@ -178,6 +189,29 @@ async def test_executor__stopped_and_started__adopts_the_pod_and_goes_on(bench: 
     async with bench.executor("second"):
         assert (await bench.finished(run_id)).phase == "Succeeded"
     assert [key.task for key in bench.pods.created] == ["a", "b"]
+
+
+async def test_executor__started_again__events_of_pods_that_were_told_are_not_told_again(bench: Bench) -> None:
+    def event(reason: str, uid: str) -> PodEvent:
+        [pod] = bench.pods.pods.values()
+        about = {"namespace": pod.namespace, "pod": pod.name, "uid": pod.uid, "type": "Normal", "message": "", "last_at": NOW}
+        return PodEvent(reason=reason, event_uid=uid, **about)  # type: ignore[arg-type]
+
+    bench.pods.ends_at_once = False
+    async with bench.executor("first") as executor:
+        run_id = await bench.submit(1, {"name": "a"})
+        await until(lambda: bench.pods.created)
+        await bench.recorded(run_id)
+        executor.pod_event(event("Pulled", "1"))
+        await bench.told(run_id, "Pulled")
+    async with bench.executor("second") as executor:
+        while not executor.active_runs:  # noqa: ASYNC110 - until its actor is made, and the run is being read
+            await asyncio.sleep(0)
+        for uid, reason in (("1", "Pulled"), ("2", "Started")):  # as a watch does that begins: before the run was loaded
+            executor.pod_event(event(reason, uid))
+        bench.pods.end(AttemptKey(run_id, "a", 1))
+        await bench.finished(run_id)
+    assert await bench.pod_events(run_id) == ["Pulled", "Started"]
 
 
 async def test_executor__pod_gone_while_it_was_away__pod_lost_and_not_created_again(bench: Bench) -> None:

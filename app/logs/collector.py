@@ -197,7 +197,8 @@ class _Collection:
         """Collect until nothing more comes; returns why something may be missing at the end, None: nothing is."""
         failures, unconfirmed, failing_since = 0, 0, asyncio.get_running_loop().time()
         was_quiet = False
-        await self._pause(FIRST_SECONDS)
+        if not self._ended.is_set():
+            await self._pause(FIRST_SECONDS)
         while not self._abandoned.is_set():
             had_ended = self._ended.is_set()
             # A follow may be as silent as the one before, and as dead: a read says whether there is anything.

@@ -19,14 +19,8 @@ from app.runs.views import View, event_view
 from app.storage.broker import RUNS, Broker, run_topic
 from app.storage.database import Database
 from app.storage.models import RunRow
-from app.storage.runs import (
-    SCAN_LIMIT,
-    find_run,
-    id_before_last_events,
-    list_event_runs,
-    list_events,
-    list_runs_by_id,
-)
+from app.storage.run_lists import SCAN_LIMIT
+from app.storage.runs import find_run, id_before_last_events, list_event_runs, list_events, list_runs_by_id
 
 PAGE = 500
 #: A wake-up may be lost between replicas: who follows looks by itself after this time.

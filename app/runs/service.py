@@ -29,17 +29,8 @@ from app.storage.broker import RUNS, Broker, logs_topic, run_topic
 from app.storage.database import Database
 from app.storage.errors import describe_outage, is_outage
 from app.storage.models import RunRow
-from app.storage.runs import (
-    count_phases,
-    delete_run,
-    find_document,
-    find_run,
-    find_task,
-    list_attempts,
-    list_main_logs,
-    list_runs,
-    list_tasks,
-)
+from app.storage.run_lists import count_phases, list_runs
+from app.storage.runs import delete_run, find_document, find_run, find_task, list_attempts, list_main_logs, list_tasks
 from app.storage.writer import Change, Writer
 
 #: More tasks than this are not named one by one in a query: all attempts of the run are read.

@@ -14,7 +14,7 @@ import orjson
 from app.domain.phases import RunPhase
 from app.runs.cursors import event_cursor
 from app.storage.models import AttemptRow, EventRow, LogRow, RunRow, TaskRow
-from app.storage.runs import PhaseCounts
+from app.storage.run_lists import PhaseCounts
 
 API_PREFIX = "/api/v1"
 _PART = 500  #: entries of a list that are encoded at once: with outputs that may be two megabytes

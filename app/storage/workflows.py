@@ -18,7 +18,7 @@ from sqlmodel import Session, col
 
 from app.storage.database import database_now
 from app.storage.models import RunRow, WorkflowRow, WorkflowVersionRow, table_of
-from app.storage.runs import first_id
+from app.storage.run_lists import first_id
 
 _WORKFLOWS, _VERSIONS, _RUNS = table_of(WorkflowRow), table_of(WorkflowVersionRow), table_of(RunRow)
 #: How much those of replicas and of the database may.

@@ -5,16 +5,14 @@ from datetime import UTC, datetime, timedelta
 from app.domain.events import EventType, RunEvent
 from app.storage.database import Database
 from app.storage.idempotency import INSERT_KEY, KEPT_FOR, find_key, forget_keys
+from app.storage.run_lists import SCAN_LIMIT, count_phases, list_runs
 from app.storage.runs import (
-    SCAN_LIMIT,
-    count_phases,
     delete_run,
     find_document,
     find_run,
     id_before_last_events,
     insert_events,
     list_event_runs,
-    list_runs,
     list_tasks,
     load_run,
 )

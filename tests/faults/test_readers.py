@@ -138,6 +138,7 @@ def _sent_and_not_taken(port: str) -> int:
     return next((int(row[4].partition(":")[0], 16) for row in rows if row[2].endswith(port)), 0)
 
 
+@pytest.mark.exclusive
 @pytest.mark.usefixtures("open_files")
 @pytest.mark.timeout(400)
 async def test_readers__500_of_a_live_log_and_one_takes_nothing__that_one_is_cut_and_nobody_else_notices(

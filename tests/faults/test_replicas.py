@@ -159,6 +159,7 @@ class Lags:
         assert told[-1] < most, told
 
 
+@pytest.mark.exclusive
 async def test_any_replica__answers_of_a_run_that_another_one_owns__as_soon_as_the_owner_would(
     tmp_path: Path, listening_postgres: PostgresServer
 ) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -234,7 +234,8 @@ async def test_schedule__clock_is_set__each_time_fires_once_none_twice_and_it_go
 ) -> None:
     async with api_of(service.url) as api:
         await api.put_workflow(workflow({"name": "a"}, name="tick", schedule={"every_seconds": 1}))
-        await api.put_workflow(workflow({"name": "a"}, name="daily", schedule={"cron": "0 0 * * *"}))
+        far = (datetime.now(UTC).hour + 12) % 24  # no hour that the clock is set to from here has it between
+        await api.put_workflow(workflow({"name": "a"}, name="daily", schedule={"cron": f"0 {far} * * *"}))
         for offset in (NONE, -HOUR, NONE, HOUR / 6, NONE):
             clock.set(offset)
             await _until_it_ticks(api, clock)

@@ -20,6 +20,7 @@ from benchmarks.api.starting import measure_starting
 from benchmarks.api.waiting import measure_waiting
 from benchmarks.cluster.logs import measure_full_speed, measure_slow_lines, measure_steady
 from benchmarks.cluster.requests import measure_requests
+from benchmarks.cluster.stages import measure_stages
 from benchmarks.cluster.workloads import (
     Bench,
     measure_fan_out,
@@ -31,7 +32,7 @@ from benchmarks.cluster.workloads import (
 )
 from benchmarks.comparison import HEAD, Comparison
 from benchmarks.measuring import describe_machine, print_table
-from benchmarks.report import REPORT, keep, write
+from benchmarks.report import REPORT, RESULTS, keep, keep_stages, write
 from benchmarks.stand import POSTGRESQL, SQLITE, missing, service_on
 from tests.support.chromium import ROOT
 
@@ -70,11 +71,21 @@ PARTS: Mapping[str, Callable[[], list[Comparison]]] = {
 }
 
 
+#: It has no goal: it says where the time of a hand-over goes.
+STAGES = "stages"
+
+
+def _measure_stages() -> None:
+    found = {database: asyncio.run(measure_stages(database)) for database in _BOTH}
+    keep_stages(found)
+    print_table(STAGES, ("ms", *_BOTH), [(stage, *(f"{found[one][stage]:.2f}" for one in _BOTH)) for stage in found[SQLITE]])
+
+
 def main() -> None:
     """Measure the parts that the command line names, or all."""
-    wanted = sys.argv[1:] or list(PARTS)
-    if unknown := [name for name in wanted if name not in PARTS]:
-        sys.exit(f"there is no part {unknown[0]!r}: {', '.join(PARTS)}")
+    wanted = sys.argv[1:] or [*PARTS, STAGES]
+    if unknown := [name for name in wanted if name not in PARTS and name != STAGES]:
+        sys.exit(f"there is no part {unknown[0]!r}: {', '.join([*PARTS, STAGES])}")
     if reason := missing():
         if os.environ.get("PODRUN_TEST_REQUIRE_ALL"):
             sys.exit(f"the benchmarks can't be run: {reason}")
@@ -82,11 +93,15 @@ def main() -> None:
         return
     print(f"# What podrun costs beside the limit\n\n{describe_machine()}", flush=True)
     for name in wanted:
+        if name == STAGES:
+            _measure_stages()
+            continue
         began = time.monotonic()
         found = PARTS[name]()
         print_table(f"{name} ({time.monotonic() - began:.0f} s)", HEAD, [one.cells() for one in found])
         keep(name, found)
-    write()
+    if RESULTS.exists():
+        write()
     print(f"written to {REPORT.relative_to(ROOT)}", file=sys.stderr)
 
 

@@ -18,6 +18,7 @@ from tests.support.chromium import ROOT
 FOLDER = ROOT / "docs" / "generated"
 RESULTS, REPORT = FOLDER / "benchmark.json", FOLDER / "benchmark.md"
 GOALS_PLOT, HAND_OVER_PLOT = FOLDER / "benchmark-goals.svg", FOLDER / "benchmark-hand-over.svg"
+STAGES, STAGES_PLOT = FOLDER / "benchmark-stages.json", FOLDER / "benchmark-stages.svg"
 _MET, _MISSED = "#2f7d4f", "#b3442f"
 _MOST_SHARE = 3.0  # what is worse is drawn as this
 
@@ -30,6 +31,22 @@ def keep(part: str, found: Iterable[Comparison]) -> None:
     RESULTS.write_text(json.dumps(_rounded(kept), indent=1) + "\n")
 
 
+def keep_stages(found: Mapping[str, Mapping[str, float]]) -> None:
+    """Put these, milliseconds of each stage of a hand-over by database, in place of those that were kept, and draw them."""
+    STAGES.write_text(json.dumps(_rounded(dict(found)), indent=1) + "\n")
+    _set_style()
+    figure = Figure(figsize=(9, 0.6 * len(found) + 1.4), layout="constrained")
+    axes = figure.subplots()
+    ends = dict.fromkeys(found, 0.0)
+    for stage in next(iter(found.values())):
+        widths = [stages[stage] for stages in found.values()]
+        axes.barh(list(found), widths, left=list(ends.values()), label=stage)
+        ends = {database: end + width for (database, end), width in zip(ends.items(), widths, strict=True)}
+    axes.set_xlabel("ms from a pod's end to the next one's creation, as an observer outside sees them; medians")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.35), ncols=2)
+    figure.savefig(STAGES_PLOT, metadata={"Date": None})
+
+
 def write() -> None:
     """Make the table and the plots from what is kept."""
     kept: Mapping[str, Any] = json.loads(RESULTS.read_text())
@@ -40,7 +57,7 @@ def write() -> None:
         for name, rows in parts.items()
     ]
     REPORT.write_text("\n".join([_HEADING, *sections]))
-    mpl.rcParams |= {"svg.hashsalt": "podrun", "svg.fonttype": "none", "font.size": 9}
+    _set_style()
     _plot_goals([one for rows in parts.values() for one in rows])
     hand_overs = [one for rows in parts.values() for one in rows if one.samples]
     if hand_overs:
@@ -59,6 +76,10 @@ goal has it. [How it is measured, and where the time goes](../explanation/perfor
 
 ![Hand-over from one pod to the next](benchmark-hand-over.svg)
 """
+
+
+def _set_style() -> None:
+    mpl.rcParams |= {"svg.hashsalt": "podrun", "svg.fonttype": "none", "font.size": 9}
 
 
 def _read(row: Mapping[str, Any]) -> Comparison:

@@ -35,6 +35,7 @@ class LogFollower:
             if signs is not None:  # None: it was sealed meanwhile
                 signs.pod_leaves = attempt.pod_leaves
                 signs.is_orphan = container in attempt.orphaned_logs
+                signs.finished_at = attempt.told_finished_at if container == MAIN else None
                 signs.ended.set()
         for task, attempt, container in out.abandoned_logs:
             signs = self._signs.get(_log_key(state, task, attempt, container))
@@ -51,8 +52,10 @@ class LogFollower:
         is_main = key.container == MAIN
         self._signs[key] = ContainerSigns(
             # Only main is known to run once: a sidecar is started again, and main's start is that of the attempt.
-            started_at=attempt.told_started_at if is_main else None, restarts=not is_main,
-        )  # fmt: skip
+            started_at=attempt.told_started_at if is_main else None,
+            finished_at=attempt.told_finished_at if is_main else None,
+            restarts=not is_main,
+        )
         if is_main and attempt.main_ended:
             self._signs[key].ended.set()
         self._running[key] = group.create_task(self._collect(key, ref), name=f"log {ref.name}/{key.container}")

@@ -72,6 +72,7 @@ class ContainerSigns:
     pod_leaves: bool = False  #: the pod is being deleted, or is gone: what a follow does not bring can soon not be read either
     is_orphan: bool = False  #: the pod is gone, and nobody saw the container end: it may speak on for a while
     started_at: datetime | None = None  #: by the node's clock, to the second
+    finished_at: datetime | None = None  #: the same; None: it runs, or nobody knows when it ended
     restarts: bool = False  #: it may be started again in the same pod: a sidecar
 
 
@@ -212,7 +213,7 @@ class _Collection:
                     if opened.came_back or self._end.empty:
                         return None
                     if unconfirmed >= CONFIRM_READS:
-                        return None if self._continuity.is_complete else _ROTATED
+                        return None if self._is_complete else _ROTATED
                     await self._pause(RETRY_SECONDS[0])
                     continue
                 failures, unconfirmed, failing_since = 0, 0, now
@@ -228,7 +229,14 @@ class _Collection:
                 break
             failures = 1 if opened.new_bytes else failures + 1
             await self._pause(_back_off(failures))
-        return None if self._continuity.is_complete else "the log could not be read to its end: the pod or its node was gone"
+        return None if self._is_complete else "the log could not be read to its end: the pod or its node was gone"
+
+    @property
+    def _is_complete(self) -> bool:
+        finished_at = self._signs.finished_at
+        if finished_at is not None:
+            self._continuity.finished(int(finished_at.timestamp()) * SECOND)
+        return self._continuity.is_complete
 
     async def _pause(self, seconds: float) -> None:
         """Wait so long, less where the container ends meanwhile."""

@@ -85,6 +85,7 @@ class Continuity:
         self._went_on = False  # and the container ran on
         self._was_quiet = False
         self._ended_at = 0
+        self._closed_at = 0  # the last stream that ended by itself, and had all that was printed before
 
     def opened(self, now: int) -> None:
         """A stream is opened."""
@@ -99,10 +100,20 @@ class Continuity:
         self._went_on = self._went_on and not seen
         self._was_quiet = how is End.QUIET or (self._was_quiet and not follow and not seen)
         self._ended_at = now
+        if how is End.CLOSED and complete and seen:
+            self._closed_at = now
 
     def went_on(self) -> None:
         """The container did not end with the stream that ended by itself."""
         self._went_on = True
+
+    def finished(self, second: int) -> None:
+        """The container is told to have ended within this second, by the node's clock.
+
+        On a busy machine that is told long after its log was closed: where the second was over by then, it did not go on.
+        """
+        if self._went_on and self._lag.by_our_clock(second + SECOND) <= self._closed_at:
+            self._went_on = False
 
     @property
     def is_complete(self) -> bool:

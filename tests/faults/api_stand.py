@@ -120,13 +120,13 @@ class Stand:
     def check_calm(self, since: float = 0.0, watches: int = WATCHES) -> None:
         """Nothing was asked in a hot loop. A stream that brought something may be followed by the next at once.
 
-        A GET on a connection that breaks is made once more by the client itself.
+        A GET or DELETE on a connection that breaks is made once more by the client itself: two tries are four requests.
         """
         for most, which in (
             (watches, {"verb": "list", "query": "limit=500", "without": "continue="}),
             (watches, {"verb": "watch"}),
             (3, {"verb": "create"}),
-            (3, {"verb": "delete"}),
+            (4, {"verb": "delete"}),
             (12, {"verb": "log"}),
         ):
             count, thing = self.proxy.busiest(since, **which)

@@ -272,8 +272,8 @@ async def test_watch__silent_without_being_closed__pods_are_listed_after_90_s(st
     runs = await stand.check(calm_since=silent_at)
     lists = [call.at - silent_at for call in stand.proxy.find(silent_at, verb="list", resource="pods", query="limit=500")]
     assert len(lists) == 1
-    # A byte that was on its way counts as the last one.
-    assert SILENCE_SECONDS - 1 <= lists[0] <= SILENCE_SECONDS + 10
+    # It is counted from the last byte, which may have come a while before the watch fell silent.
+    assert SILENCE_SECONDS - 10 <= lists[0] <= SILENCE_SECONDS + 10
     assert {run["reason"] for run in runs} <= {None, "TaskFailed"}
 
 

@@ -162,7 +162,7 @@ def collect_logs(task: TaskState, attempt: AttemptState, pod: PodObservation, ou
     attempt.pod_leaves = not pod.exists or pod.deletion_at is not None
     for container in pod.containers:
         if container.name == MAIN:
-            attempt.told_started_at = container.started_at
+            attempt.told_started_at, attempt.told_finished_at = container.started_at, container.finished_at
         elif container.phase is not ContainerPhase.TERMINATED and pod.exists:
             attempt.others_run = attempt.others_run or container.phase is ContainerPhase.RUNNING
         is_known = container.name in attempt.collecting or container.name in attempt.sealed_logs

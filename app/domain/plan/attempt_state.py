@@ -34,6 +34,7 @@ class AttemptState:
     main_ended: bool = False  #: main has ended, or never will start
     collecting: set[str] = field(default_factory=set)  #: containers whose log a collector follows
     told_started_at: datetime | None = None  #: main's start, by its node's clock
+    told_finished_at: datetime | None = None  #: main's end, by the same
     ended_logs: set[str] = field(default_factory=set)  #: of those: nothing more comes
     orphaned_logs: set[str] = field(default_factory=set)  #: of those: the pod is gone, and nobody saw the container end
     pod_leaves: bool = False  #: the pod is being deleted, or is gone

@@ -219,6 +219,16 @@ def test_continuity__container_that_ran_on_behind_a_closed_follow__not_complete_
     assert known.is_complete
 
 
+@pytest.mark.parametrize(("finished", "is_complete"), [(-1, True), (0, False), (5, False)])
+def test_continuity__end_that_is_told_late__complete_where_it_was_before_the_follow_was_closed(
+    finished: int, is_complete: bool
+) -> None:
+    known = followed(End.CLOSED, ended=1.0)
+    known.went_on()
+    known.finished(BASE // SECOND * SECOND + finished * SECOND)
+    assert known.is_complete is is_complete
+
+
 def beginning(started: float | None, opened: float, first: float, rate: int, *, waited: float = 0.0) -> bool:
     """Whether a log that grows by so many bytes a second, read at once, is suspected to lack its beginning."""
     watched = Beginning(None if started is None else BASE + int(started * SECOND))

@@ -6,6 +6,7 @@ Readers that wait also look by themselves after some time, and intents are read 
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from collections.abc import Collection
 from contextlib import suppress
@@ -19,8 +20,7 @@ from app.storage.broker import Broker
 from app.storage.database import PostgresDatabase
 
 CHANNEL = "podrun"
-#: Of this process: what it notifies itself of, it has heard already.
-SENDER = secrets.token_hex(6)
+_IMPORTED = secrets.token_hex(6)
 #: PostgreSQL takes payloads of less than 8,000 bytes.
 PAYLOAD_LIMIT = 7900
 RECONNECT_SECONDS = 2.0
@@ -33,24 +33,30 @@ _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 log = structlog.get_logger(__name__)
 
 
+def sender() -> str:
+    """Of this process: what it notifies itself of, it has heard already. Those that were forked after the import are others."""
+    return f"{_IMPORTED}-{os.getpid()}"
+
+
 def notify(connection: Connection, topics: Collection[str]) -> None:
     """Send the topics to the other replicas when the transaction commits."""
-    payload = SENDER
+    own = payload = sender()
     for topic in sorted(topics):
         if len(payload) + len(topic) + 1 > PAYLOAD_LIMIT:
             connection.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
-            payload = SENDER
+            payload = own
         payload += " " + topic
-    if payload != SENDER:
+    if payload != own:
         connection.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
 
 
 async def listen(database: PostgresDatabase, broker: Broker) -> None:
     """Publish on the broker what other replicas commit, until cancelled. Reconnects; then it wakes everybody."""
+    own = sender()
 
     def received(_connection: object, _pid: int, _channel: str, payload: str) -> None:
-        sender, *topics = payload.split(" ")
-        if sender != SENDER:
+        whose, *topics = payload.split(" ")
+        if whose != own:
             broker.publish(topics)
 
     arguments = _connect_arguments(database) | {"timeout": 10, "command_timeout": 10}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 from sqlalchemy import text
@@ -43,3 +45,15 @@ async def test_listen__its_connection_is_cut__it_listens_again_at_once(postgres_
             assert await database.read(lambda session: session.scalar(cut))
             assert await subscription.wait(ALIVE_SECONDS / 2), "it wakes everybody once it listens again"
         listening.cancel()
+
+
+def test_sender__of_a_process_that_was_forked_after_the_import__is_another() -> None:
+    """Else replicas that come out of one process would take each other's wake-ups for their own."""
+    script = (
+        "import os\nfrom app.storage.notifications import sender\n"
+        "child = os.fork()\n"
+        "if child:\n    os.waitpid(child, 0)\n"
+        "print(sender(), flush=True)\n"
+    )
+    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60).stdout
+    assert len(set(told.split())) == 2

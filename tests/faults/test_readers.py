@@ -230,7 +230,9 @@ async def _read_all(api: Api, run_id: str, chance: random.Random) -> dict[str, R
     task.assert_whole(("short",))
     run.assert_whole(("short", "wide"))
     items = {f"items.{number}": f"item items.{number}\n" for number in range(ITEMS)}
-    assert run.texts == {"dots": "." * PARTS + "\nthe end\n", **items}
+    # Read before its container was over, a last line without a line feed is told as a part, which may go on; later as a line.
+    assert run.texts.pop("dots").removesuffix("\n") == "." * PARTS + "\nthe end"
+    assert run.texts == items
     assert [one["event"] for one in events] == await api.events(run_id)
     return readers
 

@@ -87,6 +87,8 @@ class Comparison:
     def share_of_goal(self) -> float:
         """How much of what the goal allows was taken: 1 is just met, less is better."""
         reached = max(self.reached, 1e-9)
+        if not self.goal.bound:
+            return 0.0 if self.is_met else float("inf")
         return self.goal.bound / reached if self.goal.is_floor else self.reached / self.goal.bound
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from benchmarks.comparison import HEAD, Comparison, Goal
+from benchmarks.comparison import HEAD, Comparison, Goal, Kind
 from benchmarks.measuring import describe_machine, table
 from tests.support.chromium import ROOT
 
@@ -83,7 +83,8 @@ def _set_style() -> None:
 
 
 def _read(row: Mapping[str, Any]) -> Comparison:
-    return Comparison(**{**row, "goal": Goal(**row["goal"])})
+    goal = Goal(**{**row["goal"], "kind": Kind(row["goal"]["kind"])})
+    return Comparison(**{**row, "goal": goal})
 
 
 def _rounded(value: Any) -> Any:

@@ -34,10 +34,9 @@ async def measure_stages(database: str = SQLITE, chains: int = 5) -> dict[str, f
     for one in seen:
         created, ended = sorted(one.created.values()), sorted(one.ended.values())
         for end, creation in zip(ended, created[1:], strict=False):
-            marks = [end]
-            for name in _RECORDED:
-                place = bisect_left(times[name], marks[-1] if len(marks) > 1 else end - 0.05)
-                marks.append(times[name][place])
-            marks.append(creation)
-            took.append(tuple((after - before) * 1000 for before, after in pairwise(marks)))
+            marks = [creation]
+            for name in reversed(_RECORDED):  # the last time before what came of it
+                marks.append(times[name][bisect_left(times[name], marks[-1]) - 1])
+            marks.append(end)
+            took.append(tuple((after - before) * 1000 for before, after in pairwise(reversed(marks))))
     return {stage: statistics.median(one[number] for one in took) for number, stage in enumerate(STAGES)}

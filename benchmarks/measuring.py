@@ -77,12 +77,12 @@ def resident_mebibytes(pid: int | str = "self") -> int:
     return int(found[0].split()[1]) // 1024 if found else 0
 
 
-def children() -> list[int]:
-    """The processes that this one has started and that are not over."""
-    return [int(pid) for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()]
+def children(pid: int | str = "self") -> list[int]:
+    """The processes that a process has started and that are not over."""
+    return [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
 
 
 def descendants(pid: int) -> list[int]:
-    """The processes that a process has started, and those that they have, as far as they are not over."""
-    found = [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
+    """The same, and those that they have started."""
+    found = children(pid)
     return found + [further for child in found for further in descendants(child)]

@@ -7,10 +7,10 @@ the place of what the report had of them.
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
 
 from benchmarks.api.listing import measure_listing
 from benchmarks.api.memory import measure_memory
@@ -33,24 +33,20 @@ from benchmarks.cluster.workloads import (
 from benchmarks.comparison import HEAD, Comparison
 from benchmarks.measuring import describe_machine, print_table
 from benchmarks.report import REPORT, RESULTS, keep, keep_stages, write
-from benchmarks.stand import POSTGRESQL, SQLITE, missing, service_on
+from benchmarks.stand import POSTGRESQL, SQLITE, is_complete, service_on
 from tests.support.chromium import ROOT
 
 
 def _on_cluster(
-    *measures: Callable[[Bench], Awaitable[list[Comparison]]], databases: Sequence[str] = (SQLITE,)
+    *measures: Callable[[Bench], Coroutine[Any, Any, list[Comparison]]], databases: Sequence[str] = (SQLITE,)
 ) -> list[Comparison]:
     """These, one after the other, with a new service for each database."""
     found = []
     for database in databases:
         with service_on(database) as service:
             for measure in measures:
-                found += asyncio.run(_awaited(measure, Bench(service=service, database=database)))
+                found += asyncio.run(measure(Bench(service=service, database=database)))
     return found
-
-
-async def _awaited(measure: Callable[[Bench], Awaitable[list[Comparison]]], bench: Bench) -> list[Comparison]:
-    return await measure(bench)
 
 
 _BOTH = (SQLITE, POSTGRESQL)
@@ -86,10 +82,7 @@ def main() -> None:
     wanted = sys.argv[1:] or [*PARTS, STAGES]
     if unknown := [name for name in wanted if name not in PARTS and name != STAGES]:
         sys.exit(f"there is no part {unknown[0]!r}: {', '.join([*PARTS, STAGES])}")
-    if reason := missing():
-        if os.environ.get("PODRUN_TEST_REQUIRE_ALL"):
-            sys.exit(f"the benchmarks can't be run: {reason}")
-        print(f"make bench: {reason}: skipped")
+    if not is_complete("make bench"):
         return
     print(f"# What podrun costs beside the limit\n\n{describe_machine()}", flush=True)
     for name in wanted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,6 +26,16 @@ def missing() -> str | None:
     if postgres_programs() is None:
         return "PostgreSQL's programs are not installed"
     return None
+
+
+def is_complete(command: str) -> bool:
+    """Whether all is there that the benchmarks need; if not, it is said, and ends the process where nothing may be left out."""
+    reason = missing()
+    if reason and os.environ.get("PODRUN_TEST_REQUIRE_ALL"):
+        sys.exit(f"{command}: {reason}")
+    if reason:
+        print(f"{command}: {reason}: skipped")
+    return reason is None
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from app.domain.plan.attempt_state import AttemptState
 from app.domain.plan.decisions import Decisions
 from app.domain.plan.run_state import RunState, TaskState
 from app.domain.pods import MAIN, AttemptKey, PodRef
-from app.logs.collector import ContainerSigns, LogCollector
+from app.logs.collector import LogCollector
+from app.logs.signs import ContainerSigns
 
 
 class LogFollower:

@@ -15,7 +15,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias, cast
 
@@ -31,6 +31,7 @@ from app.logs.lines import LineParser, Stretch, first_lines, line_offset
 from app.logs.port import LogSource, LogWriter
 from app.logs.restore import restore_end
 from app.logs.resume import MAX_BACK_SECONDS, SECOND, Skipper, StoredEnd
+from app.logs.signs import ContainerSigns
 from app.logs.store import LogStore
 from app.logs.tail import LogTail
 
@@ -60,20 +61,6 @@ _ATTEMPTS = 12  # of a collection that fails without bringing anything: about 40
 _Chunks: TypeAlias = AsyncGenerator[bytes, None]
 
 _logger = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class ContainerSigns:
-    """What is known of a container. The caller changes it as it learns more, the flags before the events."""
-
-    ended: asyncio.Event = field(default_factory=asyncio.Event)  #: it has terminated, or its pod is gone
-    #: Its log will never be readable any more (the node is lost): what there is is sealed, with a gap.
-    abandoned: asyncio.Event = field(default_factory=asyncio.Event)
-    pod_leaves: bool = False  #: the pod is being deleted, or is gone: what a follow does not bring can soon not be read either
-    is_orphan: bool = False  #: the pod is gone, and nobody saw the container end: it may speak on for a while
-    started_at: datetime | None = None  #: by the node's clock, to the second
-    finished_at: datetime | None = None  #: the same; None: it runs, or nobody knows when it ended
-    restarts: bool = False  #: it may be started again in the same pod: a sidecar
 
 
 class LogCollector:

@@ -21,6 +21,7 @@ _EVALUATING = {
     "tasks": [{"name": "asks", "when": "${{ params.n + 1 == 2 }}"}],
 }
 _SLEEPING = {"image": "busybox:1", "command": ["sleep", "86400"]}
+#: After a start or a run the service still tidies up: what it holds when it has nothing to do is meant.
 IDLE_SECONDS = 2.0
 
 

@@ -110,9 +110,7 @@ def _documents(shape: Shape, label: str) -> list[Json]:
 
 def _chain(number: int, shape: Shape) -> list[Json]:
     names = [f"t{number}-{place}" for place in range(shape.length)]
-    return [
-        {"name": name} | ({"depends_on": [names[place - 1]]} if place else {}) for place, name in enumerate(names)
-    ]  # fmt: skip
+    return [{"name": name} | ({"depends_on": [names[place - 1]]} if place else {}) for place, name in enumerate(names)]
 
 
 async def _post(http: aiohttp.ClientSession, document: Json) -> None:

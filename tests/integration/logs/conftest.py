@@ -12,9 +12,10 @@ import pytest
 
 from app.domain.logs import LogKey, LogSummary
 from app.domain.pods import PodRef
-from app.logs.collector import ContainerSigns, LogCollector
+from app.logs.collector import LogCollector
 from app.logs.frames import Follow, Gap, Lines, LogLine, LogQuery
 from app.logs.reader import LogReader
+from app.logs.signs import ContainerSigns
 from app.logs.store import LogStore
 from app.storage import migrate
 from app.storage.broker import Broker, logs_topic

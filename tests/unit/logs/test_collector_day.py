@@ -16,7 +16,8 @@ import pytest
 from app.domain.errors import LogUnavailable
 from app.domain.logs import LogKey
 from app.domain.pods import PodRef
-from app.logs.collector import QUIET_MOST_SECONDS, ContainerSigns, LogCollector
+from app.logs.collector import QUIET_MOST_SECONDS, LogCollector
+from app.logs.signs import ContainerSigns
 from app.logs.store import LogStore
 from tests.unit.logs.memory_index import MemoryIndex
 from tests.unit.logs.test_lines import BASE

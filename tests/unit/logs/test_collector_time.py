@@ -12,8 +12,9 @@ import pytest
 from app.domain.errors import LogUnavailable
 from app.domain.logs import LogBlock, LogGap, LogKey, LogSummary, StoredBlock
 from app.domain.pods import PodRef
-from app.logs.collector import GIVE_UP_SECONDS, QUIET_MOST_SECONDS, QUIET_SECONDS, ContainerSigns, LogCollector
+from app.logs.collector import GIVE_UP_SECONDS, QUIET_MOST_SECONDS, QUIET_SECONDS, LogCollector
 from app.logs.resume import SECOND
+from app.logs.signs import ContainerSigns
 from app.logs.store import LogStore
 from tests.integration.logs.kubelet import FakeKubelet
 from tests.support.numbered_log import Gap, TextLines, find_violations

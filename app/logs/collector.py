@@ -37,6 +37,8 @@ from app.logs.tail import LogTail
 
 #: A container that is over by then is read, and not followed first: that would be one more connection to the API server.
 FIRST_SECONDS = 0.1
+#: The log of a container that is over is in no hurry, as what comes after its task is: both want the same API server.
+YIELD_SECONDS = 0.02
 #: After a clean end of a follow: the container's end is waited for so long, then the log is opened again.
 REOPEN_SECONDS = 1.0
 RETRY_SECONDS = (0.2, 5.0)  #: first and longest pause when the log can't be read
@@ -187,10 +189,12 @@ class _Collection:
         was_quiet = False
         if not self._ended.is_set():
             await self._pause(FIRST_SECONDS)
+        if self._ended.is_set():
+            await asyncio.sleep(YIELD_SECONDS)
         while not self._abandoned.is_set():
             had_ended = self._ended.is_set()
             # A follow may be as silent as the one before, and as dead: a read says whether there is anything.
-            opened = await self._open(follow=not had_ended and not was_quiet, failures=failures)
+            opened = await self._open(follow=not had_ended and not was_quiet, failures=failures, was_over=had_ended)
             if opened.gone:
                 break
             now = asyncio.get_running_loop().time()
@@ -234,7 +238,7 @@ class _Collection:
             async with asyncio.timeout(seconds):
                 await self._ended.wait()
 
-    async def _open(self, *, follow: bool, failures: int) -> _Opened:
+    async def _open(self, *, follow: bool, failures: int, was_over: bool) -> _Opened:
         """Open the log from where the stored one ends, and store what is new until the stream ends.
 
         After failures from a second or more earlier: where a long line stands across the beginning of a second, the kubelet
@@ -281,7 +285,7 @@ class _Collection:
             now = asyncio.get_running_loop().time()
             idle = 0.0 if self._waiting_since is None else now - self._waiting_since
             seen = opened.came_back or bool(opened.new_bytes) or self._end.empty
-            self._continuity.ended(opened.how, self._now(), idle, follow=follow, seen=seen)
+            self._continuity.ended(opened.how, self._now(), idle, follow=follow, seen=seen, was_over=was_over)
             if opened.how is End.QUIET and not opened.new_bytes:
                 self._mostly_silent = max(self._mostly_silent, idle / 2)  # the next one may be silent for twice as long
         return opened

@@ -91,8 +91,13 @@ class Continuity:
         """A stream is opened."""
         self._lag.opened(now)
 
-    def ended(self, how: End, now: int, idle_seconds: float, *, follow: bool, seen: bool) -> None:
-        """The stream has ended, after so long without a word. `seen`: it brought the last line stored again, or new ones."""
+    def ended(self, how: End, now: int, idle_seconds: float, *, follow: bool, seen: bool, was_over: bool = False) -> None:
+        """The stream has ended, after so long without a word.
+
+        `seen`: it brought the last line stored again, or new ones. `was_over`: the container was, before it was opened.
+        """
+        if was_over and how is End.BROKEN and not seen and not self._was_quiet:
+            return  # it says nothing of what the stream before it brought, behind which nothing was printed
         complete = how is not End.BROKEN
         if follow and how is not End.QUIET:
             complete = complete and (idle_seconds >= FLOWING_SECONDS or (how is End.CLOSED and not self._lag.is_behind))

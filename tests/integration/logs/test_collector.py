@@ -272,6 +272,25 @@ async def test_collect__pod_gone_after_a_follow_to_the_end__no_gap(logs):
     await check(logs, kubelet)
 
 
+async def test_collect__read_to_its_end_and_then_only_excuses_until_the_pod_is_gone__no_gap(logs):
+    kubelet, ended = FakeKubelet(), asyncio.Event()
+    kubelet.cuts = [(1 << 60, False), (0, True)]
+
+    def take_away(stream: int) -> None:
+        kubelet.gone = stream == 3
+
+    kubelet.on_open = take_away
+    async with asyncio.TaskGroup() as group:
+        group.create_task(logs.collect(kubelet, ended))
+        kubelet.write(b"a\n")
+        await logs.until_stored(2)
+        kubelet.write(b"told\n")
+        kubelet.end()
+        ended.set()
+    assert kubelet.opened == ["follow", "read", "read"]
+    await check(logs, kubelet)
+
+
 async def test_collect__abandoned__sealed_with_a_gap(logs):
     kubelet, ended, abandoned = FakeKubelet(), asyncio.Event(), asyncio.Event()
     kubelet.write(b"a\n")

@@ -208,6 +208,18 @@ def test_continuity__nothing_seen_since_it_was_cut_off__stays_incomplete() -> No
     assert known.is_complete
 
 
+@pytest.mark.parametrize(
+    ("how", "was_over", "is_complete"),
+    [(End.CLOSED, True, True), (End.CLOSED, False, False), (End.QUIET, True, False), (End.BROKEN, True, False)],
+)
+def test_continuity__read_that_failed_behind_a_whole_stream__complete_where_the_container_was_over(
+    how: End, was_over: bool, is_complete: bool
+) -> None:
+    known = followed(how, ended=1.0)
+    known.ended(End.BROKEN, BASE + 2 * SECOND, 0.1, follow=False, seen=False, was_over=was_over)
+    assert known.is_complete is is_complete
+
+
 def test_continuity__container_that_ran_on_behind_a_closed_follow__not_complete_until_seen_again() -> None:
     known = followed(End.CLOSED, ended=1.0)
     assert known.is_complete

@@ -168,7 +168,8 @@ def _check_order(row: Row, about: _Asked, stored: _Stored, deletion: AuditEntry,
     if stored_at is not None and deletion.time < stored_at:
         yield f"{told(row)}: its pod was deleted at {deletion.time}, its outcome stored at {stored_at}"
     reads = [entry for entry in about.log_reads if _is_ours(entry) and _of_main(entry)]
-    later = [entry for entry in reads if entry.time > deletion.time]
+    # One that failed has brought nothing, and was perhaps given up long before it came to the API server.
+    later = [entry for entry in reads if entry.time > deletion.time and _is_done(entry)]
     if later and stored.by_one:  # a replica that was stopped may go on reading what another one has stored
         yield f"{told(row)}: its pod was deleted at {deletion.time}, its log still read at {later[0].time}"
     if key in stored.logs and not any(entry.answered <= deletion.time for entry in reads) and not allowed.lost_audit:

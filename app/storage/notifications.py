@@ -14,7 +14,6 @@ from typing import Any
 
 import asyncpg
 import structlog
-from sqlalchemy import Connection, text
 
 from app.storage.broker import Broker
 from app.storage.database import PostgresDatabase
@@ -29,7 +28,6 @@ _DIALECT_KEYS = ("async_creator_fn", "prepared_statement_cache_size", "prepared_
 #: How often a quiet connection is asked whether it lives.
 ALIVE_SECONDS = 20.0
 
-_NOTIFY = text("SELECT pg_notify(:channel, :payload)")
 log = structlog.get_logger(__name__)
 
 
@@ -38,16 +36,15 @@ def sender() -> str:
     return f"{_IMPORTED}-{os.getpid()}"
 
 
-def notify(connection: Connection, topics: Collection[str]) -> None:
-    """Send the topics to the other replicas when the transaction commits."""
-    own = payload = sender()
+def payloads(topics: Collection[str]) -> list[str]:
+    """What carries the topics to the other replicas: mostly one."""
+    made, payload = [], sender()
     for topic in sorted(topics):
         if len(payload) + len(topic) + 1 > PAYLOAD_LIMIT:
-            connection.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
-            payload = own
+            made.append(payload)
+            payload = sender()
         payload += " " + topic
-    if payload != own:
-        connection.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
+    return [*made, payload] if topics else []
 
 
 async def listen(database: PostgresDatabase, broker: Broker) -> None:

@@ -12,7 +12,7 @@ tried one by one, so that what breaks a constraint is undone alone; in an outage
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -24,7 +24,7 @@ from app.failpoints import Action
 from app.storage.broker import Broker
 from app.storage.errors import is_deadlock, is_outage
 from app.storage.models import EventRow, RunRow, table_of
-from app.storage.notifications import notify
+from app.storage.notifications import CHANNEL, payloads
 
 LAZY_SECONDS = 0.010
 #: Changes that may wait for the writer; whoever commits one more waits first.
@@ -44,6 +44,8 @@ BROKEN_LIMIT = 4096
 Parameters = Mapping[str, Any]
 #: Orders history across writers of one PostgreSQL: held from the insert to the commit, so that ids are visible in order.
 _HISTORY_LOCK = text("SELECT pg_advisory_xact_lock(7031)")
+_NOTIFY = text("SELECT pg_notify(:channel, :payload)")
+_NOTIFY_AND_LOCK = text("SELECT pg_notify(:channel, :payload), pg_advisory_xact_lock(7031)")
 INSERT_EVENT = table_of(EventRow).insert()
 _RUNS = table_of(RunRow)
 _EPOCHS = select(_RUNS.c.id, _RUNS.c.epoch).where(_RUNS.c.id.in_(bindparam("ids", expanding=True)))
@@ -233,13 +235,21 @@ def _apply(connection: Connection, changes: Sequence[Change]) -> list[Any]:
             outcomes.append(OwnershipLost(change.fence[0]))
         else:
             outcomes.append(change.call(connection) if change.call else None)
-    if history:  # last: on PostgreSQL the lock is held from here to the commit
-        if connection.dialect.name == "postgresql":
-            connection.execute(_HISTORY_LOCK)
-        _execute(connection, INSERT_EVENT, history)
     if connection.dialect.name == "postgresql":
-        notify(connection, {topic for change in kept for topic in change.topics})
+        _announce(connection, {topic for change in kept for topic in change.topics}, orders_history=bool(history))
+    if history:  # last: on PostgreSQL its lock is held from before it to the commit
+        _execute(connection, INSERT_EVENT, history)
     return outcomes
+
+
+def _announce(connection: Connection, topics: Collection[str], *, orders_history: bool) -> None:
+    """Tell the other replicas, once it is committed, and take the history's lock: each alone would cost a round trip."""
+    messages = payloads(topics)
+    if orders_history and not messages:
+        connection.execute(_HISTORY_LOCK)
+    for number, payload in enumerate(messages):
+        statement = _NOTIFY_AND_LOCK if orders_history and number == 0 else _NOTIFY
+        connection.execute(statement, {"channel": CHANNEL, "payload": payload})
 
 
 def _execute(connection: Connection, statement: Executable, rows: Sequence[Parameters]) -> None:

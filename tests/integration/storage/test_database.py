@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session
 
 from app.storage.database import Database, open_database
 from app.storage.errors import DatabaseUnavailable, describe_outage, is_full, is_outage
@@ -86,3 +87,45 @@ async def test_is_full__sqlite_has_no_room__yes_and_it_works_when_there_is(tmp_p
         await database.write(lambda connection: connection.execute(text("PRAGMA max_page_count = 10000")).all())
         await database.write(lambda connection: connection.execute(insert))
         assert await database.read(lambda session: session.scalar(text("SELECT count(*) FROM t"))) == 1
+
+
+@pytest.mark.postgres
+async def test_read__its_connection_is_cut__is_made_again_once(postgres_url: str) -> None:
+    async with open_database(postgres_url) as database:
+        made = 0
+
+        def cut(session: Session, times: int) -> int:
+            nonlocal made
+            made += 1
+            if made <= times:
+                session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+            return session.scalar(text("SELECT 42"))
+
+        assert await database.read(lambda session: cut(session, 1)) == 42
+        assert made == 2
+        made = 0
+        with pytest.raises(SQLAlchemyError) as caught:
+            await database.read(lambda session: cut(session, 9))
+        assert (made, is_outage(caught.value)) == (2, True)
+
+
+@pytest.mark.postgres
+async def test_read__the_process_stood_still_meanwhile__is_made_again(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.storage.database.READ_SECONDS", 0.2)
+    monkeypatch.setattr("app.storage.database.LATE_SECONDS", 0.2)
+    async with open_database(postgres_url) as database:
+        made = 0
+
+        def stand_still(session: Session) -> int:
+            nonlocal made
+            made += 1
+            if made == 1:
+                time.sleep(0.6)  # holds up the event loop, as a stopped process does
+            return session.scalar(text("SELECT 42"))
+
+        assert await database.read(stand_still) == 42
+        assert made == 2
+        with pytest.raises(DatabaseUnavailable, match="did not answer in time"):
+            await database.read(lambda session: session.scalar(text("SELECT pg_sleep(5)")))

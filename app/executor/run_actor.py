@@ -54,6 +54,8 @@ LARGE_DOCUMENT_BYTES = 65_536
 LARGE_RUN_TASKS = 500
 #: How often is looked whether it is the run's turn, when nobody says so.
 LOOK_SECONDS = 5.0
+#: Of messages by which nothing begins: what happens to a pod on its way is one step and one commit, not five.
+LAZY_SECONDS = 0.01
 #: A stray pod whose deletion was not taken is tried again after so long.
 STRAY_SECONDS = 5.0
 
@@ -86,6 +88,7 @@ class RunActor:
         self._env = environment
         self._inbox: list[Message] = []
         self._woken = asyncio.Event()
+        self._waking: asyncio.TimerHandle | None = None  # for messages that wait for company
         self._failure: BaseException | None = None
         self._is_closed = False
         self._is_heavy = self._makes_tasks = False  # of what is in the inbox
@@ -108,16 +111,23 @@ class RunActor:
         self._failure = self._failure or error
         self._woken.set()
 
-    def post(self, message: Message, *, is_heavy: bool = False, makes_tasks: bool = False) -> None:
-        """Put a message into the inbox. A heavy one may touch all tasks of the run, one that makes tasks ever so many."""
+    def post(self, message: Message, *, is_heavy: bool = False, makes_tasks: bool = False, can_wait: bool = False) -> None:
+        """Put a message into the inbox.
+
+        A heavy one may touch all tasks of the run, one that makes tasks ever so many. One that can wait, since nothing begins
+        by it, waits for company: LAZY_SECONDS at most.
+        """
         self._inbox.append(message)
         self._is_heavy, self._makes_tasks = self._is_heavy or is_heavy, self._makes_tasks or makes_tasks
-        self._woken.set()
+        if not can_wait:
+            self._woken.set()
+        elif self._waking is None and not self._woken.is_set():
+            self._waking = asyncio.get_running_loop().call_later(LAZY_SECONDS, self._woken.set)
 
     def pod_observed(self, observation: PodObservation) -> None:
         """A pod of this run is as observed."""
-        is_heavy = judge(observation).phase.is_over  # with its task may end all that wait for it
-        self.post(lambda state, out: plan.pod_observed(state, observation, out), is_heavy=is_heavy)
+        is_over = judge(observation).phase.is_over  # with its task may end all that wait for it
+        self.post(lambda state, out: plan.pod_observed(state, observation, out), is_heavy=is_over, can_wait=not is_over)
 
     def pod_event(self, key: AttemptKey, event: PodEvent) -> None:
         """A component said something of a pod of this run; told once for each count."""
@@ -125,7 +135,7 @@ class RunActor:
             self._post_event(key, event)
 
     def _post_event(self, key: AttemptKey, event: PodEvent) -> None:
-        self.post(lambda state, out: plan.pod_event(state, key, event, out))
+        self.post(lambda state, out: plan.pod_event(state, key, event, out), can_wait=True)
 
     def cancel(self, reason: str, *, force: bool) -> None:
         """A user wants the run cancelled."""
@@ -234,8 +244,7 @@ class RunActor:
 
     async def _wait(self, state: RunState) -> None:
         """Until there is a message, or a timer is due."""
-        if not self._inbox and self._failure is None:
-            self._woken.clear()
+        if not self._woken.is_set() and self._failure is None:
             at = state.next_timer_at()
             try:
                 async with asyncio.timeout(None if at is None else max((at - self._clock.now()).total_seconds(), 0)):
@@ -249,6 +258,10 @@ class RunActor:
         """Do what is in the inbox and what is due, and record what follows. What is large is done in a thread."""
         out = Decisions(self._clock.now(), self._env.backend.sees)
         inbox, self._inbox = self._inbox, []
+        self._woken.clear()
+        if self._waking is not None:
+            self._waking.cancel()
+            self._waking = None
         is_heavy = self._makes_tasks or (self._is_heavy and len(state.tasks) > LARGE_RUN_TASKS)
         self._is_heavy = self._makes_tasks = False
 
@@ -367,7 +380,7 @@ class RunActor:
 
         def answer(deferred: PodDeferred | None) -> None:
             if deferred is None:
-                self.post(lambda state, out: plan.delete_answered(state, key, out))
+                self.post(lambda state, out: plan.delete_answered(state, key, out), can_wait=True)
             else:
                 after = deferred.retry_after_seconds
                 self.post(lambda state, out: plan.delete_deferred(state, key, after, out))

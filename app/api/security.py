@@ -18,7 +18,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,13 +29,14 @@ SUBPROTOCOL = "podrun.v1"
 TOKEN_SUBPROTOCOL = "base64url.bearer.podrun.dev."  # noqa: S105  # a prefix, no token
 #: Probes of a cluster call by address and without a token; what they get is no secret.
 PROBES = frozenset({"/healthz", "/readyz"})
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-}
+#: As ASGI has them. What a route says of these holds.
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
@@ -62,9 +63,8 @@ class Security:
         async def send_with_headers(message: Message) -> None:
             nonlocal is_started
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
+                given = {name.lower() for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(pair for pair in _HEADERS if pair[0] not in given)]
             is_started = True
             await send(message)
 

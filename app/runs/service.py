@@ -22,9 +22,9 @@ from app.runs.cursors import read_run_cursor, read_task_cursor, task_cursor
 from app.runs.history import REREAD_SECONDS, History, RunFilter
 from app.runs.ports import Admission, Evaluator, LogObjects, Pods
 from app.runs.requests import Requests
-from app.runs.shared_reads import SharedReads
+from app.runs.run_answers import RunAnswer, RunAnswers
 from app.runs.submit import Submitted, Submitter
-from app.runs.views import View, encode, encode_with_list, phase_counts_view, run_etag, run_view, task_views
+from app.runs.views import View, phase_counts_view, run_view, task_views
 from app.storage.broker import RUNS, Broker, logs_topic, run_topic
 from app.storage.database import Database
 from app.storage.errors import describe_outage, is_outage
@@ -50,15 +50,6 @@ class Page:
     next_cursor: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunAnswer:
-    """A run as it was at one moment."""
-
-    body: bytes  #: its JSON
-    etag: str
-    is_finished: bool
-
-
 class Runs:
     """The use cases of runs, for all callers of this process."""
 
@@ -79,7 +70,7 @@ class Runs:
         self.submitter = Submitter(database, writer, pods, evaluator, admission)
         self._requests = Requests(database, writer, admission)
         self.history = History(database, broker)
-        self._reads = SharedReads(self._read_run)
+        self._answers = RunAnswers(database, broker)
         self._waiting = 0
 
     async def check(self) -> str | None:
@@ -103,14 +94,11 @@ class Runs:
 
     async def get(self, run_id: str, *, include_tasks: bool = False) -> RunAnswer:
         """The run, with all its tasks if asked for. Raises NotFound."""
-        run = await self._reads.get((run_id, include_tasks))
-        if run is None:
-            raise NotFound("run", run_id)
-        return run
+        return await self._answers.get(run_id, include_tasks=include_tasks)
 
-    async def _read_run(self, key: tuple[str, bool]) -> RunAnswer | None:
-        run_id, include_tasks = key
-        return await self._database.read(lambda session: _read_run(session, run_id, include_tasks=include_tasks))
+    def find_kept(self, run_id: str) -> RunAnswer | None:
+        """The run, where it is known without asking the database; None says nothing."""
+        return self._answers.find_kept(run_id)
 
     async def wait(
         self,
@@ -251,16 +239,3 @@ def _get(session: Session, run_id: str) -> RunRow:
     if run is None:
         raise NotFound("run", run_id)
     return run
-
-
-def _read_run(session: Session, run_id: str, *, include_tasks: bool) -> RunAnswer | None:
-    run = find_run(session, run_id)
-    if run is None:
-        return None
-    view = run_view(run)
-    if include_tasks:
-        tasks = task_views(list_tasks(session, run_id), list_attempts(session, run_id), list_main_logs(session, run_id))
-        body = encode_with_list(view, "tasks", tasks)
-    else:
-        body = encode(view)
-    return RunAnswer(body=body, etag=run_etag(run), is_finished=run.is_finished)

@@ -41,6 +41,11 @@ class Subscription:
         """Something was published."""
         self._event.set()
 
+    @property
+    def is_woken(self) -> bool:
+        """Whether something was published since `clear`."""
+        return self._event.is_set()
+
     async def wait(self, timeout_seconds: float) -> bool:
         """Whether something was published since `clear`; False when the time is over."""
         try:

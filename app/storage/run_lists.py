@@ -12,11 +12,17 @@ from sqlalchemy import Select, select
 from sqlmodel import Session, col
 
 from app.storage.models import RunRow
-from app.storage.runs import RUNS
+from app.storage.runs import RUNS, plain_rows
 
 #: A list looks at this many rows at most for one page; a page may be short, with a cursor.
 SCAN_LIMIT = 5000
 _SCAN_PAGE = 1000
+#: What of a run nobody is shown is half of its columns.
+_HIDDEN = (
+    "clock", "group_key", "group_policy", "queued_at", "schedule_of", "cancel_requested_at", "cancel_reason", "cancel_force",
+    "owner", "epoch",
+)  # fmt: skip
+_SHOWN = tuple(column for column in RUNS.c if column.name not in _HIDDEN)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -60,21 +66,21 @@ def list_runs(
     created_before: datetime | None = None,
     matches: Callable[[dict[str, str]], bool] | None = None,
     limit: int = 100,
-) -> tuple[list[RunRow], str | None]:
-    """A page of runs, newest first, and the id to go on before (None: there are no more).
+) -> tuple[Sequence[RunRow], str | None]:
+    """A page of runs, newest first, with the columns that a run shows, and the id to go on before (None: there are no more).
 
     `matches` judges a run's labels. At most SCAN_LIMIT rows are looked at, so a page may be short while there are more.
     """
     wanted = (phases, workflow, created_after, created_before)
     if matches is None:
-        statement = _newest_first(select(RunRow), *wanted)
+        statement = _newest_first(select(*_SHOWN), *wanted)
         page = statement if before_id is None else statement.where(col(RunRow.id) < before_id)
-        rows = list(session.scalars(page.limit(limit + 1)).all())
+        rows = plain_rows(session, page.limit(limit + 1))
         return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
     judged = _newest_first(select(RUNS.c.id, RUNS.c.labels), *wanted)
     found, following = _matching_ids(session, judged, before_id, matches, limit)
-    whole = select(RunRow).where(col(RunRow.id).in_(found)).order_by(col(RunRow.id).desc())
-    return list(session.scalars(whole).all()) if found else [], following
+    whole = select(*_SHOWN).where(col(RunRow.id).in_(found)).order_by(col(RunRow.id).desc())
+    return plain_rows(session, whole) if found else [], following
 
 
 def _matching_ids(

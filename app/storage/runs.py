@@ -169,7 +169,7 @@ def _logs_of_unsettled(session: Session, run_id: str) -> dict[tuple[str, int], d
 
 def find_run(session: Session, run_id: str) -> RunRow | None:
     """The run, None if there is none."""
-    return session.get(RunRow, run_id)
+    return next(iter(plain_rows(session, select(RUNS).where(RUNS.c.id == run_id))), None)
 
 
 def find_document(session: Session, run_id: str) -> bytes | None:
@@ -178,10 +178,11 @@ def find_document(session: Session, run_id: str) -> bytes | None:
     return row.body if row else None
 
 
-def _plain_rows(session: Session, statement: Select[Any]) -> Sequence[Any]:
+def plain_rows(session: Session, statement: Select[Any]) -> Sequence[Any]:
     """Rows with their columns as attributes, as those of the models, without what the ORM keeps of each object.
 
-    A run has ten thousand tasks: made, tracked and forgotten as objects these would cost twice as much.
+    A run has ten thousand tasks, and a list a thousand runs: made, tracked and forgotten as objects these would cost twice as
+    much.
     """
     return session.execute(statement).all()
 
@@ -206,7 +207,7 @@ def list_tasks(
     if foreach is not None:
         # Until its items are known, and for good if there are none, a fan-out is one row of its own name.
         statement = statement.where(or_(col(TaskRow.foreach_task) == foreach, col(TaskRow.name) == foreach))
-    return _plain_rows(session, statement.limit(limit))
+    return plain_rows(session, statement.limit(limit))
 
 
 def find_task(session: Session, run_id: str, task: str) -> TaskRow | None:
@@ -226,7 +227,7 @@ def list_attempts(session: Session, run_id: str, tasks: Sequence[str] | None = N
     statement = select(ATTEMPTS).where(col(AttemptRow.run_id) == run_id)
     if tasks is not None:
         statement = statement.where(col(AttemptRow.task).in_(tasks))
-    return _plain_rows(session, statement.order_by(col(AttemptRow.task), col(AttemptRow.attempt)))
+    return plain_rows(session, statement.order_by(col(AttemptRow.task), col(AttemptRow.attempt)))
 
 
 def list_main_logs(session: Session, run_id: str, tasks: Sequence[str] | None = None) -> Sequence[LogRow]:
@@ -234,7 +235,7 @@ def list_main_logs(session: Session, run_id: str, tasks: Sequence[str] | None = 
     statement = select(table_of(LogRow)).where(col(LogRow.run_id) == run_id, col(LogRow.container) == "main")
     if tasks is not None:
         statement = statement.where(col(LogRow.task).in_(tasks))
-    return _plain_rows(session, statement)
+    return plain_rows(session, statement)
 
 
 def list_log_containers(session: Session, run_id: str, task: str) -> Sequence[str]:
@@ -249,7 +250,7 @@ def list_events(session: Session, run_id: str | None, after_id: int, limit: int)
     statement = select(EVENTS).where(col(EventRow.id) > after_id)
     if run_id is not None:
         statement = statement.where(col(EventRow.run_id) == run_id)
-    return _plain_rows(session, statement.order_by(col(EventRow.id)).limit(limit))
+    return plain_rows(session, statement.order_by(col(EventRow.id)).limit(limit))
 
 
 def list_pod_events(session: Session, run_id: str) -> dict[str, int]:
@@ -280,7 +281,7 @@ def list_event_runs(session: Session, before_id: int | None, limit: int) -> Sequ
 
 def list_runs_by_id(session: Session, run_ids: Sequence[str]) -> Sequence[RunRow]:
     """The runs of these ids, in no order; those that are gone are left out."""
-    return session.scalars(select(RunRow).where(col(RunRow.id).in_(run_ids))).all()
+    return plain_rows(session, select(RUNS).where(RUNS.c.id.in_(run_ids)))
 
 
 def delete_run(connection: Connection, run_id: str) -> list[str] | None:

@@ -23,7 +23,7 @@ class CountingDatabase:
 
     def __init__(self, database: Database) -> None:
         self._database, self.reads = database, 0
-        self.url, self.write = database.url, database.write
+        self.url, self.is_shared, self.write = database.url, True, database.write
 
     async def read(self, function: Callable[[Session], Any]) -> Any:
         self.reads += 1

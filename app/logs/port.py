@@ -44,8 +44,8 @@ class LogWriter(Protocol):
     async def add_gap(self, key: LogKey, log_id: int, epoch: int, gap: LogGap) -> None:
         """Record that lines may be missing. Wakes readers."""
 
-    async def seal_log(self, key: LogKey, log_id: int, epoch: int) -> LogSummary:
-        """Say that nothing more will come. Wakes readers."""
+    async def seal_log(self, key: LogKey, log_id: int, epoch: int, last: LogBlock | None = None) -> LogSummary:
+        """Say that nothing more will come, behind a last block that goes into a row. Wakes readers."""
 
     async def list_blocks(self, log_id: int, from_byte: int = 0, limit: int = 1000) -> list[StoredBlock]:
         """Blocks in order, from the one that holds `from_byte`."""

@@ -118,6 +118,8 @@ class LogTail:
             await self._arrived.wait()
             if self._size:
                 await self._gather()
+                if self._closing and self._is_short:
+                    return  # it is sealed in the same transaction
                 await self._append(self._take())
             if not self._size:
                 self._arrived.clear()
@@ -134,8 +136,14 @@ class LogTail:
 
     async def seal(self) -> LogSummary:
         """Say that the log is complete. Call it when `run` has returned."""
+        last = self._take() if self._size else None
         await self._settle_last()
-        return await self._writer.seal_log(self._key, self._log_id, self._epoch)
+        return await self._writer.seal_log(self._key, self._log_id, self._epoch, last)
+
+    @property
+    def _is_short(self) -> bool:
+        """Whether what was gathered is the whole log, as that of most pods, and stays in a row."""
+        return not self._first_byte and self._size < SEALED_OBJECT_BYTES
 
     async def _gather(self) -> None:
         for seconds in (GATHER_SECONDS, GATHER_FAST_SECONDS - GATHER_SECONDS):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import Connection, Executable, Table, bindparam, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col
 
 from app.domain.logs import LogBlock, LogCommit, LogGap, LogKey, LogSummary, StoredBlock
@@ -16,6 +17,7 @@ from app.storage.broker import logs_topic, run_topic
 from app.storage.database import Database
 from app.storage.models import LogBlockRow, LogCommitRow, LogGapRow, LogRow, TaskRow, table_of
 from app.storage.runs import TOUCH_RUN
+from app.storage.statements import Parameters
 from app.storage.writer import Change, Writer
 
 _LOGS, _BLOCKS, _COMMITS, _GAPS = table_of(LogRow), table_of(LogBlockRow), table_of(LogCommitRow), table_of(LogGapRow)
@@ -35,7 +37,18 @@ _INSERT_COMMIT = _COMMITS.insert().from_select(
 _GROW = _LOGS.update().where(_LOGS.c.id == bindparam("b_id")).values(bytes=bindparam("b_bytes"), lines=bindparam("b_lines"))
 _COUNT_GAP = _LOGS.update().where(_LOGS.c.id == bindparam("b_id")).values(gaps=_LOGS.c.gaps + 1)
 _EMPTY = {"bytes": 0, "lines": 0, "gaps": 0, "sealed": False}
-_SEAL = _LOGS.update().where(_LOGS.c.id == bindparam("b_id")).values(sealed=True)
+_SEAL = _LOGS.update().where(_LOGS.c.id == bindparam("b_id")).values(sealed=True).returning(_LOGS)
+
+
+def _opening(insert: Callable[[Table], Any]) -> Any:
+    """Makes the log's row, or finds it: an update that changes nothing gives the row that is there."""
+    made = insert(_LOGS)
+    columns = [_LOGS.c[name] for name in LogKey._fields]
+    found = made.on_conflict_do_update(index_elements=columns, set_={"container": made.excluded.container})
+    return found.returning(_LOGS)
+
+
+_OPEN = {"sqlite": _opening(sqlite.insert), "postgresql": _opening(postgresql.insert)}
 
 
 class LogRows:
@@ -48,12 +61,8 @@ class LogRows:
         """See LogWriter."""
 
         def find_or_make(connection: Connection) -> LogSummary:
-            where = [_LOGS.c[name] == value for name, value in key._asdict().items()]
-            row = connection.execute(select(_LOGS).where(*where)).first()
-            if row is None:
-                new_id = connection.execute(_LOGS.insert().returning(_LOGS.c.id), key._asdict() | _EMPTY).scalar_one()
-                return LogSummary(log_id=new_id, key=key, bytes=0, lines=0, sealed=False, gaps=0)
-            return _summary(row)
+            statement = _OPEN[connection.dialect.name]
+            return _summary(connection.execute(statement, key._asdict() | _EMPTY).one())
 
         topics = (logs_topic(key.run_id),)
         change = Change(call=find_or_make, fence=(key.run_id, epoch), topics=topics, actions=(Action.OPEN_LOG,))
@@ -62,14 +71,8 @@ class LogRows:
 
     async def append_block(self, key: LogKey, log_id: int, epoch: int, block: LogBlock, object_name: str | None) -> None:
         """See LogWriter."""
-        span = {"log_id": log_id, "first_byte": block.first_byte, "end_byte": block.end_byte}
-        lines = block.first_line + len(block.times)
         change = Change(
-            rows=[
-                (_INSERT_BLOCK, _block_row(log_id, block, object_name)),
-                (_INSERT_COMMIT, {"run_id": key.run_id, **span}),
-                (_GROW, {"b_id": log_id, "b_bytes": block.end_byte, "b_lines": lines}),
-            ],
+            rows=_appended(key, log_id, block, object_name),
             fence=(key.run_id, epoch),
             topics=(logs_topic(key.run_id),),
             actions=(Action.APPEND_LOG,),
@@ -109,18 +112,19 @@ class LogRows:
         )
         await self._writer.commit(change, urgent=False)
 
-    async def seal_log(self, key: LogKey, log_id: int, epoch: int) -> LogSummary:
+    async def seal_log(self, key: LogKey, log_id: int, epoch: int, last: LogBlock | None = None) -> LogSummary:
         """See LogWriter."""
 
-        def read(connection: Connection) -> LogSummary:
-            return _summary(connection.execute(select(_LOGS).where(_LOGS.c.id == log_id)).one())
+        def seal(connection: Connection) -> LogSummary:
+            return _summary(connection.execute(_SEAL, {"b_id": log_id}).one())
 
+        appended = [] if last is None else _appended(key, log_id, last, None)
         change = Change(
-            rows=[(_SEAL, {"b_id": log_id}), (TOUCH_RUN, {"b_run_id": key.run_id})],
-            call=read,
+            rows=[*appended, (TOUCH_RUN, {"b_run_id": key.run_id})],
+            call=seal,
             fence=(key.run_id, epoch),
             topics=(logs_topic(key.run_id), run_topic(key.run_id)),
-            actions=(Action.SEAL_LOG,),
+            actions=(Action.SEAL_LOG,) if last is None else (Action.APPEND_LOG, Action.SEAL_LOG),
         )
         summary: LogSummary = await self._writer.commit(change, urgent=False)
         return summary
@@ -235,6 +239,17 @@ def _start_of_block(log_id: int, byte: int) -> Any:
 def _summary(row: Any) -> LogSummary:
     key = LogKey(row.run_id, row.task, row.attempt, row.container)
     return LogSummary(log_id=row.id, key=key, bytes=row.bytes, lines=row.lines, sealed=row.sealed, gaps=row.gaps)
+
+
+def _appended(key: LogKey, log_id: int, block: LogBlock, object_name: str | None) -> list[tuple[Executable, Parameters]]:
+    """Rows of a change by which the log has one more block."""
+    span = {"log_id": log_id, "first_byte": block.first_byte, "end_byte": block.end_byte}
+    lines = block.first_line + len(block.times)
+    return [
+        (_INSERT_BLOCK, _block_row(log_id, block, object_name)),
+        (_INSERT_COMMIT, {"run_id": key.run_id, **span}),
+        (_GROW, {"b_id": log_id, "b_bytes": block.end_byte, "b_lines": lines}),
+    ]
 
 
 def _block_row(log_id: int, block: LogBlock, object_name: str | None) -> dict[str, Any]:

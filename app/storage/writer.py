@@ -4,15 +4,16 @@
     commit(change, urgent) ─┼─▶ batch ─▶ fence (epochs) ─▶ executemany per statement ─▶ COMMIT ─▶ answers, wake-ups
     commit(change) ─────────┘
 
-An urgent change (a new attempt, an answer to a user) is committed at once, with all that has gathered; the rest waits for
-company, `LAZY_SECONDS` at most. While a batch is being committed, the next one gathers. When a batch fails, its changes are
-tried one by one, so that what breaks a constraint is undone alone; in an outage they all fail, and their owners try again.
+An urgent change (a new attempt, an answer to a user) is committed at once, with what it goes on from; the rest waits for
+company, `LAZY_SECONDS` at most, and goes with the first batch after that. While a batch is being committed, the next one
+gathers. When a batch fails, its changes are tried one by one, so that what breaks a constraint is undone alone; in an outage
+they all fail, and their owners try again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -25,15 +26,13 @@ from app.storage.broker import Broker
 from app.storage.errors import is_deadlock, is_outage
 from app.storage.models import EventRow, RunRow, table_of
 from app.storage.notifications import CHANNEL, payloads
+from app.storage.statements import Parameters, execute_rows
 
 LAZY_SECONDS = 0.010
 #: Changes that may wait for the writer; whoever commits one more waits first.
 QUEUE_LIMIT = 4096
 #: One batch holds at most this many changes, so that an urgent one does not stand behind thousands.
 BATCH_LIMIT = 512
-
-#: So many rows go to the database at a time: PostgreSQL's are made ready in the event loop, which others need too.
-ROWS_LIMIT = 500
 #: A change that stood in a deadlock alone is tried so often: the other one has gone on meanwhile.
 DEADLOCK_TRIES = 5
 #: A service that stops waits so long for a database that does not answer: what is not committed is done by the next one.
@@ -41,7 +40,7 @@ CLOSING_SECONDS = 3.0
 #: Fences that are remembered as broken: by then their owner has been told, and has taken a new epoch.
 BROKEN_LIMIT = 4096
 
-Parameters = Mapping[str, Any]
+Fence = tuple[str, int]
 #: Orders history across writers of one PostgreSQL: held from the insert to the commit, so that ids are visible in order.
 _HISTORY_LOCK = text("SELECT pg_advisory_xact_lock(7031)")
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
@@ -49,6 +48,14 @@ _NOTIFY_AND_LOCK = text("SELECT pg_notify(:channel, :payload), pg_advisory_xact_
 INSERT_EVENT = table_of(EventRow).insert()
 _RUNS = table_of(RunRow)
 _EPOCHS = select(_RUNS.c.id, _RUNS.c.epoch).where(_RUNS.c.id.in_(bindparam("ids", expanding=True)))
+_EPOCH = select(_RUNS.c.id, _RUNS.c.epoch).where(_RUNS.c.id == bindparam("id"))
+#: By whether they are of one run alone, which costs much less, and whether they lock.
+_EPOCH_OF = {
+    (False, False): _EPOCHS,
+    (False, True): _EPOCHS.order_by(_RUNS.c.id).with_for_update(),
+    (True, False): _EPOCH,
+    (True, True): _EPOCH.with_for_update(),
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,7 +71,7 @@ class Change:
 
     rows: Sequence[tuple[Executable, Parameters]] = ()
     call: Callable[[Connection], Any] | None = None
-    fence: tuple[str, int] | None = None
+    fence: Fence | None = None
     topics: Iterable[str] = ()
     actions: Sequence[Action] = ()
     is_step: bool = False
@@ -73,6 +80,8 @@ class Change:
 @dataclass(slots=True)
 class _Waiting:
     change: Change
+    is_urgent: bool
+    due_at: float  #: of the event loop's clock
     done: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -86,7 +95,7 @@ class Writer:
         self._room.set()
         self._arrived, self._urgent = asyncio.Event(), asyncio.Event()
         self._closing = False
-        self._broken: dict[tuple[str, int], Exception] = {}  # fences under which a step has failed, the newest last
+        self._broken: dict[Fence, Exception] = {}  # fences under which a step has failed, the newest last
         self._group = asyncio.TaskGroup()
         self._running: asyncio.Task[None] | None = None
         self.commits = 0  #: transactions so far
@@ -124,7 +133,7 @@ class Writer:
         """
         if self._closing:
             raise RuntimeError("the writer is closed")
-        waiting = _Waiting(change)
+        waiting = _Waiting(change, urgent, asyncio.get_running_loop().time() + LAZY_SECONDS)
         self._queue.append(waiting)
         self._arrived.set()
         if urgent:
@@ -140,21 +149,35 @@ class Writer:
     async def _run(self) -> None:
         while True:
             await self._arrived.wait()
-            if not self._urgent.is_set():
+            if self._queue and not self._urgent.is_set():
                 try:
-                    async with asyncio.timeout(LAZY_SECONDS):
+                    async with asyncio.timeout_at(self._queue[0].due_at):
                         await self._urgent.wait()
                 except TimeoutError:
                     pass
-            batch, self._queue = self._queue[:BATCH_LIMIT], self._queue[BATCH_LIMIT:]
+            batch = self._take_batch()
             if not self._queue and not self._closing:
                 self._arrived.clear()
-                self._urgent.clear()
             self._room.set()
             if batch:
                 await self._commit(batch)
             elif self._closing:
                 return
+
+    def _take_batch(self) -> list[_Waiting]:
+        """What is to be committed next, in the order in which it came."""
+        queue, is_due = self._queue, True
+        if self._urgent.is_set() and not self._closing:
+            is_due = queue[0].due_at <= asyncio.get_running_loop().time()
+        taken = queue[:BATCH_LIMIT] if is_due else _urgent_ones(queue)[:BATCH_LIMIT]
+        if len(taken) == len(queue):
+            self._queue = []
+        else:
+            left = set(map(id, taken))
+            self._queue = [waiting for waiting in queue if id(waiting) not in left]
+        if not self._closing and not any(waiting.is_urgent for waiting in self._queue):
+            self._urgent.clear()
+        return taken
 
     async def _commit(self, batch: list[_Waiting], tries: int = 1) -> None:
         batch = [waiting for waiting in batch if not self._is_broken(waiting)]
@@ -208,6 +231,26 @@ class Writer:
         return error is not None
 
 
+def _urgent_ones(queue: Sequence[_Waiting]) -> list[_Waiting]:
+    """Those that are urgent, and what they go on from, in their order.
+
+    A step goes on from the steps under its fence, what else has a fence from all that is under it. What is recorded of a
+    run's logs is no step: it can wait.
+    """
+    last_step: dict[Fence | None, int] = {}
+    last_other: dict[Fence | None, int] = {}
+    for number, waiting in enumerate(queue):
+        if waiting.is_urgent and waiting.change.fence is not None:
+            (last_step if waiting.change.is_step else last_other)[waiting.change.fence] = number
+    return [
+        waiting
+        for number, waiting in enumerate(queue)
+        if waiting.is_urgent
+        or (waiting.change.is_step and number < last_step.get(waiting.change.fence, 0))
+        or number < last_other.get(waiting.change.fence, 0)
+    ]
+
+
 def _resolve(waiting: _Waiting, outcome: Any) -> None:
     if waiting.done.done():  # its waiter was cancelled
         return
@@ -228,7 +271,7 @@ def _apply(connection: Connection, changes: Sequence[Change]) -> list[Any]:
             (inserts if isinstance(statement, Insert) else others).setdefault(statement, []).append(parameters)
     history = inserts.pop(INSERT_EVENT, None)
     for statement, rows in (*inserts.items(), *others.items()):  # a row that a later change updates must be there
-        _execute(connection, statement, rows)
+        execute_rows(connection, statement, rows)
     outcomes: list[Any] = []
     for change in changes:
         if change.fence and change.fence in stale:
@@ -238,7 +281,7 @@ def _apply(connection: Connection, changes: Sequence[Change]) -> list[Any]:
     if connection.dialect.name == "postgresql":
         _announce(connection, {topic for change in kept for topic in change.topics}, orders_history=bool(history))
     if history:  # last: on PostgreSQL its lock is held from before it to the commit
-        _execute(connection, INSERT_EVENT, history)
+        execute_rows(connection, INSERT_EVENT, history)
     return outcomes
 
 
@@ -252,19 +295,12 @@ def _announce(connection: Connection, topics: Collection[str], *, orders_history
         connection.execute(statement, {"channel": CHANNEL, "payload": payload})
 
 
-def _execute(connection: Connection, statement: Executable, rows: Sequence[Parameters]) -> None:
-    for start in range(0, len(rows), ROWS_LIMIT):
-        connection.execute(statement, rows[start : start + ROWS_LIMIT])
-
-
-def _stale_fences(connection: Connection, changes: Sequence[Change]) -> set[tuple[str, int]]:
+def _stale_fences(connection: Connection, changes: Sequence[Change]) -> set[Fence]:
     fences = {change.fence for change in changes if change.fence}
     if not fences:
         return set()
-    statement = _EPOCHS
-    if connection.dialect.name == "postgresql":
-        statement = statement.order_by(_RUNS.c.id).with_for_update()
-    epochs: dict[str, int] = {}
-    for row in connection.execute(statement, {"ids": sorted({run_id for run_id, _ in fences})}):
-        epochs[row.id] = row.epoch
+    run_ids = sorted({run_id for run_id, _ in fences})
+    is_one, is_locked = len(run_ids) == 1, connection.dialect.name == "postgresql"
+    statement = _EPOCH_OF[is_one, is_locked]
+    epochs = {row.id: row.epoch for row in connection.execute(statement, {"id": run_ids[0]} if is_one else {"ids": run_ids})}
     return {fence for fence in fences if epochs.get(fence[0]) != fence[1]}

@@ -13,7 +13,7 @@ from app.storage.broker import RUNS, Broker
 from app.storage.database import Database
 from app.storage.errors import DatabaseUnavailable
 from app.storage.runs import TOUCH_RUN, find_run, insert_events, list_events
-from app.storage.writer import CLOSING_SECONDS, Change, Writer
+from app.storage.writer import CLOSING_SECONDS, LAZY_SECONDS, Change, Writer
 from tests.integration.storage.rows import NOW, new_run, run_row
 
 FIRST, SECOND = run_row(1)["id"], run_row(2)["id"]
@@ -83,13 +83,45 @@ async def test_commit__bug_in_one_call__the_batch_is_tried_one_by_one(database: 
     assert await _version(database, FIRST) == 1
 
 
-async def test_commit__lazy__an_urgent_one_takes_it_along(writer: Writer) -> None:
+async def test_commit__lazy__one_that_is_due_goes_with_an_urgent_one(writer: Writer) -> None:
     await writer.commit(new_run(1))
-    before = writer.commits
     lazy = writer.post(Change(rows=[(TOUCH_RUN, {"b_run_id": FIRST})]), urgent=False)
-    await writer.commit(Change(rows=[(TOUCH_RUN, {"b_run_id": FIRST})]))
+    time.sleep(2 * LAZY_SECONDS)  # noqa: ASYNC251 - the writer has not got round to it
+    before = writer.commits
+    await writer.commit(new_run(2))
     assert lazy.done()
-    assert writer.commits - before == 1
+    assert writer.commits == before + 1
+
+
+async def test_commit__urgent__takes_the_steps_before_it_along_and_nothing_else(database: Database, writer: Writer) -> None:
+    for number in (1, 2):
+        await writer.commit(new_run(number, epoch=1))
+
+    def change(run_id: str, *, is_step: bool) -> Change:
+        return Change(rows=[(TOUCH_RUN, {"b_run_id": run_id})], fence=(run_id, 1), is_step=is_step)
+
+    log_of_first = writer.post(change(FIRST, is_step=False), urgent=False)
+    step_of_first = writer.post(change(FIRST, is_step=True), urgent=False)
+    step_of_second = writer.post(change(SECOND, is_step=True), urgent=False)
+    urgent = writer.post(change(FIRST, is_step=True))
+    after = writer.post(change(FIRST, is_step=True), urgent=False)
+    await urgent
+    assert [one.done() for one in (step_of_first, log_of_first, step_of_second, after)] == [True, False, False, False]
+    await asyncio.wait([log_of_first, step_of_second, after])
+    assert (await _version(database, FIRST), await _version(database, SECOND)) == (5, 2)
+    log_of_first = writer.post(change(FIRST, is_step=False), urgent=False)
+    step_of_second = writer.post(change(SECOND, is_step=True), urgent=False)
+    await writer.commit(change(FIRST, is_step=False))
+    assert (log_of_first.done(), step_of_second.done()) == (True, False)
+
+
+async def test_commit__urgent_ones_come_all_the_time__lazy_ones_are_not_forgotten(writer: Writer) -> None:
+    for number in (1, 2):
+        await writer.commit(new_run(number, epoch=1))
+    lazy = writer.post(Change(rows=[(TOUCH_RUN, {"b_run_id": FIRST})], fence=(FIRST, 1)), urgent=False)
+    async with asyncio.timeout(10):
+        while not lazy.done():
+            await writer.commit(Change(rows=[(TOUCH_RUN, {"b_run_id": SECOND})], fence=(SECOND, 1)))
 
 
 async def test_commit__done__topics_are_woken_after_it(database: Database, broker: Broker, writer: Writer) -> None:

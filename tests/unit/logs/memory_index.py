@@ -66,7 +66,9 @@ class MemoryIndex:
     async def add_gap(self, key: LogKey, log_id: int, epoch: int, gap: LogGap) -> None:
         self.gaps.append(gap)
 
-    async def seal_log(self, key: LogKey, log_id: int, epoch: int) -> LogSummary:
+    async def seal_log(self, key: LogKey, log_id: int, epoch: int, last: LogBlock | None = None) -> LogSummary:
+        if last is not None:
+            await self.append_block(key, log_id, epoch, last, None)
         self.sealed = True
         return self._summary(key)
 

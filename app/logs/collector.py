@@ -36,7 +36,7 @@ from app.logs.store import LogStore
 from app.logs.tail import LogTail
 
 #: A container that is over by then is read, and not followed first: that would be one more connection to the API server.
-FIRST_SECONDS = 0.1
+FIRST_SECONDS = 0.3
 #: The log of a container that is over is in no hurry, as what comes after its task is: both want the same API server.
 YIELD_SECONDS = 0.02
 #: After a clean end of a follow: the container's end is waited for so long, then the log is opened again.

@@ -137,14 +137,13 @@ class StoredRun:
 
 def load_run(session: Session, run_id: str) -> StoredRun:
     """The run as stored. Raises RunGone."""
-    run = session.get(RunRow, run_id)
-    document = session.get(DocumentRow, run_id)
+    run, document = find_run(session, run_id), find_document(session, run_id)
     if run is None or document is None:
         raise RunGone(run_id)
     attempts = list_attempts(session, run_id)
     return StoredRun(
         run=run,
-        document=document.body,
+        document=document,
         tasks=list_tasks(session, run_id),
         attempts=attempts,
         logs=_logs_of_unsettled(session, run_id),
@@ -174,8 +173,9 @@ def find_run(session: Session, run_id: str) -> RunRow | None:
 
 def find_document(session: Session, run_id: str) -> bytes | None:
     """The workflow as it was posted, None if there is no such run."""
-    row = session.get(DocumentRow, run_id)
-    return row.body if row else None
+    documents = table_of(DocumentRow)
+    body: bytes | None = session.scalar(select(documents.c.body).where(documents.c.run_id == run_id))
+    return body
 
 
 def plain_rows(session: Session, statement: Select[Any]) -> Sequence[Any]:

@@ -17,7 +17,7 @@ from app.domain.errors import LeaseExpired, PodDeferred, PodRefused
 from app.domain.pods import PodObservation, PodRef
 from app.pods.port import Guard, Manifest, PodBackend
 
-CREATIONS_IN_FLIGHT = 32
+CREATIONS_IN_FLIGHT = 64
 DELETIONS_IN_FLIGHT = 32
 
 log = structlog.get_logger(__name__)

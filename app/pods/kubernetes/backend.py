@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal
@@ -37,6 +37,9 @@ from app.pods.port import Guard, Manifest, PodListener
 CREATES_IN_FLIGHT = 64
 DELETES_IN_FLIGHT = 32
 CHECK_SECONDS = 2.0
+#: Logs that are read without following: hundreds of pods that end together would each need a connection of its own, and they
+#: share these. Who has waited for so long reads all the same: others may hang, at a node that is gone.
+READS_IN_FLIGHT, READ_PATIENCE_SECONDS = 16, 0.5
 
 
 class KubernetesBackend:
@@ -76,6 +79,7 @@ class KubernetesBackend:
         self._stack = AsyncExitStack()
         self._creates = asyncio.Semaphore(CREATES_IN_FLIGHT)
         self._deletes = asyncio.Semaphore(DELETES_IN_FLIGHT)
+        self._reads = asyncio.Semaphore(READS_IN_FLIGHT)
 
     @classmethod
     async def open(cls, *, instance: str, namespaces: Sequence[str] = ()) -> KubernetesBackend:
@@ -237,9 +241,24 @@ class KubernetesBackend:
             raise LogUnavailable(f"pod {ref.name} is gone: another one has its name", gone=True)
         failpoints.before(Action.READ_LOG)
         is_let_go = partial(self._is_let_go, ref, container)
-        async for chunk in stream_log(self._client, ref, container, since, follow=follow, is_let_go=is_let_go):
-            yield chunk
+        async with nullcontext() if follow else self._place_among_reads():
+            async for chunk in stream_log(self._client, ref, container, since, follow=follow, is_let_go=is_let_go):
+                yield chunk
         failpoints.after(Action.READ_LOG)
+
+    @asynccontextmanager
+    async def _place_among_reads(self) -> AsyncIterator[None]:
+        has_place = True
+        try:
+            async with asyncio.timeout(READ_PATIENCE_SECONDS):
+                await self._reads.acquire()
+        except TimeoutError:
+            has_place = False
+        try:
+            yield
+        finally:
+            if has_place:
+                self._reads.release()
 
     def _is_let_go(self, ref: PodRef, container: str) -> bool:
         """Whether the kubelet is done with the pod: it deletes it without grace then. A finalizer may keep it all the same."""

@@ -18,7 +18,7 @@ from benchmarks.api.polling import measure_polling
 from benchmarks.api.posting import measure_posting
 from benchmarks.api.starting import measure_starting
 from benchmarks.api.waiting import measure_waiting
-from benchmarks.cluster.logs import measure_full_speed, measure_slow_lines, measure_steady
+from benchmarks.cluster.logs import measure_full_speed, measure_many_logs, measure_slow_lines, measure_steady
 from benchmarks.cluster.requests import measure_requests
 from benchmarks.cluster.stages import measure_stages
 from benchmarks.cluster.workloads import (
@@ -58,6 +58,7 @@ PARTS: Mapping[str, Callable[[], list[Comparison]]] = {
     "scale": lambda: _on_cluster(measure_scale),
     "requests": lambda: _on_cluster(measure_requests),
     "logs": lambda: _on_cluster(measure_full_speed, measure_steady, measure_slow_lines),
+    "many logs": lambda: _on_cluster(measure_many_logs),
     "posting": measure_posting,
     "polling": measure_polling,
     "waiting": measure_waiting,

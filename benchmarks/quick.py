@@ -27,8 +27,8 @@ def _measure(bench: Bench) -> list[Comparison]:
         "hand-over": lambda: asyncio.run(measure_hand_over(bench)),
         "fan-out": lambda: asyncio.run(measure_fan_out(bench, pods=200)),
         "runs": lambda: asyncio.run(measure_many_runs(bench, runs=30)),
-        "POST": lambda: measure_posting(pairs=3),
-        "If-None-Match": lambda: measure_polling(pairs=3),
+        "POST": lambda: measure_posting(pairs=3, seconds=4),
+        "If-None-Match": lambda: measure_polling(pairs=3, seconds=3),
     }
     found = []
     for name, measure in parts.items():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Dialect, Executable
+from sqlalchemy import Connection, CursorResult, Dialect, Executable
 from sqlalchemy.sql.compiler import SQLCompiler
 
 Parameters = Mapping[str, Any]
@@ -24,13 +24,24 @@ def execute_rows(connection: Connection, statement: Executable, rows: Sequence[P
     The statement must be a constant: what is compiled of it is kept. Its rows give all columns that have no default of the
     database's.
     """
+    compiled = _compiled(connection, statement, rows[0])
+    for start in range(0, len(rows), ROWS_LIMIT):
+        connection.exec_driver_sql(compiled.sql, [compiled.bind(row) for row in rows[start : start + ROWS_LIMIT]])
+
+
+def query(connection: Connection, statement: Executable, parameters: Parameters) -> CursorResult[Any]:
+    """Execute a constant statement once, and give its rows with their values as the driver has them: texts and numbers."""
+    compiled = _compiled(connection, statement, parameters)
+    return connection.exec_driver_sql(compiled.sql, compiled.bind(parameters))
+
+
+def _compiled(connection: Connection, statement: Executable, parameters: Parameters) -> _Compiled:
     kept = _COMPILED.setdefault(connection.dialect, {})
-    key = id(statement), tuple(rows[0])
+    key = id(statement), tuple(parameters)
     compiled = kept.get(key)
     if compiled is None:
         compiled = kept[key] = _Compiled(statement, connection.dialect, key[1])
-    for start in range(0, len(rows), ROWS_LIMIT):
-        connection.exec_driver_sql(compiled.sql, [compiled.bind(row) for row in rows[start : start + ROWS_LIMIT]])
+    return compiled
 
 
 class _Compiled:

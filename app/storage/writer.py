@@ -26,7 +26,7 @@ from app.storage.broker import Broker
 from app.storage.errors import is_deadlock, is_outage
 from app.storage.models import EventRow, RunRow, table_of
 from app.storage.notifications import CHANNEL, payloads
-from app.storage.statements import Parameters, execute_rows
+from app.storage.statements import Parameters, execute_rows, query
 
 LAZY_SECONDS = 0.010
 #: Changes that may wait for the writer; whoever commits one more waits first.
@@ -49,13 +49,8 @@ INSERT_EVENT = table_of(EventRow).insert()
 _RUNS = table_of(RunRow)
 _EPOCHS = select(_RUNS.c.id, _RUNS.c.epoch).where(_RUNS.c.id.in_(bindparam("ids", expanding=True)))
 _EPOCH = select(_RUNS.c.id, _RUNS.c.epoch).where(_RUNS.c.id == bindparam("id"))
-#: By whether they are of one run alone, which costs much less, and whether they lock.
-_EPOCH_OF = {
-    (False, False): _EPOCHS,
-    (False, True): _EPOCHS.order_by(_RUNS.c.id).with_for_update(),
-    (True, False): _EPOCH,
-    (True, True): _EPOCH.with_for_update(),
-}
+_LOCKED_EPOCHS = _EPOCHS.order_by(_RUNS.c.id).with_for_update()
+_LOCKED_EPOCH = _EPOCH.with_for_update()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -292,7 +287,7 @@ def _announce(connection: Connection, topics: Collection[str], *, orders_history
         connection.execute(_HISTORY_LOCK)
     for number, payload in enumerate(messages):
         statement = _NOTIFY_AND_LOCK if orders_history and number == 0 else _NOTIFY
-        connection.execute(statement, {"channel": CHANNEL, "payload": payload})
+        query(connection, statement, {"channel": CHANNEL, "payload": payload})
 
 
 def _stale_fences(connection: Connection, changes: Sequence[Change]) -> set[Fence]:
@@ -300,7 +295,10 @@ def _stale_fences(connection: Connection, changes: Sequence[Change]) -> set[Fenc
     if not fences:
         return set()
     run_ids = sorted({run_id for run_id, _ in fences})
-    is_one, is_locked = len(run_ids) == 1, connection.dialect.name == "postgresql"
-    statement = _EPOCH_OF[is_one, is_locked]
-    epochs = {row.id: row.epoch for row in connection.execute(statement, {"id": run_ids[0]} if is_one else {"ids": run_ids})}
+    is_locked = connection.dialect.name == "postgresql"
+    if len(run_ids) == 1:
+        rows = query(connection, _LOCKED_EPOCH if is_locked else _EPOCH, {"id": run_ids[0]})
+    else:
+        rows = connection.execute(_LOCKED_EPOCHS if is_locked else _EPOCHS, {"ids": run_ids})
+    epochs = {row.id: row.epoch for row in rows}
     return {fence for fence in fences if epochs.get(fence[0]) != fence[1]}

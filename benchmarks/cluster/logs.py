@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 from websockets.asyncio.client import connect
 
-from benchmarks.cluster.trials import service_cpu_seconds
+from benchmarks.cluster.trials import Shape, podrun_trial, service_cpu_seconds
 from benchmarks.cluster.workloads import Bench
 from benchmarks.comparison import Comparison, at_least, at_most, value_at_most
 from tests.support.process_cost import cost_of
@@ -100,6 +100,52 @@ async def measure_slow_lines(bench: Bench, seconds: int = 20) -> list[Comparison
     return [late]
 
 
+async def measure_many_logs(bench: Bench, pods: int = 200, lines: int = 50, seconds: int = 180) -> list[Comparison]:
+    """So many real pods that print so many lines a second each; the hand-over meanwhile, beside that of before.
+
+    `seconds` must be enough for all of them to start, and for the chains that are measured then.
+    """
+    name = f"hand-over while {pods} pods print {pods * lines:,} lines a second, {bench.database}: p50"
+    found = Comparison(name=name, unit="ms", goal=at_most(1.5))
+    quiet = await _hand_overs(bench)
+    script = ["sh", "-c", f"for second in $(seq {seconds}); do seq {lines}; sleep 1; done"]
+    writer = {"name": "writer", "image": "busybox:1", "command": script, "foreach": list(range(pods))}
+    async with aiohttp.ClientSession(f"{bench.service.url}/api/v1/") as http:
+        path = f"runs/{await _post(http, {'name': 'logs', 'tasks': [writer]})}"
+        while (left := pods - len(attempts := await _attempts(http, path))) or not all(one["started_at"] for one in attempts):
+            if any(one["finished_at"] for one in attempts):
+                raise RuntimeError(f"the first pods have ended before all had started: {left} are missing")
+            await asyncio.sleep(1)
+        loud = await _hand_overs(bench)
+        if any(one["finished_at"] for one in await _attempts(http, path)):
+            raise RuntimeError("the first pods have ended before the hand-over was measured")
+        async with asyncio.timeout(_SECONDS):
+            while True:
+                run = await _json(http, f"{path}?wait=30")
+                if run["is_finished"]:
+                    break
+        logs = [one["log"] for one in await _attempts(http, path)]
+    whole = sum(log["lines"] == lines * seconds and not log["gaps"] for log in logs)
+    if run["phase"] != "Succeeded" or whole != pods:
+        raise RuntimeError(f"the run ended as {run['phase']}, and {whole} of {pods} logs are whole")
+    for before, meanwhile in zip(quiet, loud, strict=True):
+        found.add(before, meanwhile)
+    return [found]
+
+
+async def _attempts(http: aiohttp.ClientSession, path: str) -> list[Json]:
+    """Of all tasks of a run, as far as there are any."""
+    tasks = (await _json(http, f"{path}/tasks?limit=1000"))["items"]
+    return [attempt for task in tasks for attempt in task["attempts"]]
+
+
+async def _hand_overs(bench: Bench, chains: int = 5) -> list[float]:
+    """The median hand-over of each of so many chains of 20 on fake nodes, in milliseconds; one more is not counted."""
+    shape = Shape(chains=1, length=20)
+    medians = [statistics.median((await podrun_trial(bench.service, shape)).seen.gaps_ms()) for _ in range(chains + 1)]
+    return medians[1:]
+
+
 async def _kubectl_follows(bench: Bench, script: list[str], image: str = "busybox:1") -> Followed:
     """What kubectl makes of a pod of its own, from its container's start to the end of the stream."""
     name, namespace = f"kubectl-{time.monotonic_ns()}", bench.service.namespaces[0]
@@ -176,7 +222,10 @@ async def _lateness(bench: Bench, script: list[str]) -> list[float]:
 
 
 async def _submit(http: aiohttp.ClientSession, script: list[str], image: str) -> str:
-    document = {"name": "log", "tasks": [{"name": "writer", "image": image, "command": script}]}
+    return await _post(http, {"name": "log", "tasks": [{"name": "writer", "image": image, "command": script}]})
+
+
+async def _post(http: aiohttp.ClientSession, document: Json) -> str:
     async with http.post("runs", json={"workflow": document}) as answer:
         answer.raise_for_status()
         return str((await answer.json())["id"])

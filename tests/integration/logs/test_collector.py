@@ -88,6 +88,7 @@ async def test_collect__followed_to_the_end__one_follow_and_one_read(logs):
         for number in range(20):
             kubelet.write(b"line %d\n" % number)
             await asyncio.sleep(0.01)
+        await logs.until_stored(len(kubelet.printed))
         kubelet.write(b"the end")
         ended.set()
         kubelet.end()

@@ -15,6 +15,7 @@ from app.domain.plan.attempt_state import AttemptState
 from app.domain.plan.decisions import Decisions
 from app.domain.plan.evaluation import restore_limit, restore_values
 from app.domain.plan.run_state import RunState, TaskState
+from app.domain.workflow.parsed import find_parsed
 from app.domain.workflow.parsing import parse_workflow
 from app.failpoints import Action
 from app.storage.broker import RUNS, run_topic
@@ -169,7 +170,7 @@ def restore(stored: StoredRun, namespaces: Sequence[str]) -> RunState:
     run = stored.run
     state = RunState(
         run_id=run.id,
-        workflow=parse_workflow(orjson.loads(stored.document)),
+        workflow=find_parsed(stored.document) or parse_workflow(orjson.loads(stored.document)),
         created_at=run.created_at,
         namespaces=tuple(namespaces),
         params=run.params,

@@ -24,6 +24,7 @@ from app.domain.json_text import parse_json
 from app.domain.phases import Phase, RunPhase
 from app.domain.suggestions import CloseNames
 from app.domain.workflow.nodes import Workflow
+from app.domain.workflow.parsed import keep_parsed
 from app.failpoints import Action
 from app.runs.documents import StoredName, Submission, read_submission, stored_name
 from app.runs.ports import Admission, Evaluator, Pods
@@ -179,6 +180,7 @@ class Submitter:
         topics = [RUNS, run_topic(run.id)]
         topics += [] if owner else [SUBMITTED]
         topics += [INTENTS] if run.group_key else []  # it may have asked others to cancel
+        keep_parsed(submission.document, submission.workflow)
         return PreparedRun(run=run, rows=rows, topics=topics)
 
     def admit(self, prepared: PreparedRun) -> None:

@@ -92,6 +92,7 @@ class SqliteDatabase:
     ) -> None:
         self.url = url
         self._writing, self._reading, self._writer, self._readers = writing, reading, writer, readers
+        self._connection: Connection | None = None  # the writing thread's own, kept from one transaction to the next
 
     @classmethod
     @asynccontextmanager
@@ -103,7 +104,11 @@ class SqliteDatabase:
             ThreadPoolExecutor(1, "database-writer") as writer,
             ThreadPoolExecutor(READERS, "database-reader") as readers,
         ):
-            yield cls(url, writing, reading, writer, readers)
+            database = cls(url, writing, reading, writer, readers)
+            try:
+                yield database
+            finally:
+                await asyncio.get_running_loop().run_in_executor(writer, database._disconnect)
 
     async def read(self, function: Callable[[Session], T]) -> T:
         """See Database."""
@@ -116,12 +121,22 @@ class SqliteDatabase:
 
     async def write(self, function: Callable[[Connection], T]) -> T:
         """See Database."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._write, function)
 
-        def run() -> T:
-            with self._writing.begin() as connection:
-                return function(connection)
+    def _write(self, function: Callable[[Connection], T]) -> T:
+        if self._connection is None:
+            self._connection = self._writing.connect()
+        try:
+            with self._connection.begin():
+                return function(self._connection)
+        except BaseException:  # whatever it was, the next transaction has nothing of it
+            self._disconnect()
+            raise
 
-        return await asyncio.get_running_loop().run_in_executor(self._writer, run)
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 @contextlib.contextmanager

@@ -146,7 +146,7 @@ def load_run(session: Session, run_id: str) -> StoredRun:
         document=document,
         tasks=list_tasks(session, run_id),
         attempts=attempts,
-        logs=_logs_of_unsettled(session, run_id),
+        logs=_logs_of_unsettled(session, run_id) if attempts else {},
         intents=list_run_intents(session, run_id),
         pod_events=list_pod_events(session, run_id) if attempts else {},
     )

@@ -44,7 +44,7 @@ Fence = tuple[str, int]
 #: Orders history across writers of one PostgreSQL: held from the insert to the commit, so that ids are visible in order.
 _HISTORY_LOCK = text("SELECT pg_advisory_xact_lock(7031)")
 _NOTIFY = text("SELECT pg_notify(:channel, :payload)")
-_NOTIFY_AND_LOCK = text("SELECT pg_notify(:channel, :payload), pg_advisory_xact_lock(7031)")
+_NOTIFY_AND_LOCK = text("SELECT pg_advisory_xact_lock(7031), pg_notify(:channel, :payload)")
 INSERT_EVENT = table_of(EventRow).insert()
 _RUNS = table_of(RunRow)
 _EPOCHS = select(_RUNS.c.id, _RUNS.c.epoch).where(_RUNS.c.id.in_(bindparam("ids", expanding=True)))

@@ -33,7 +33,7 @@ from app.logs.resume import SECOND
 #: A file that is lost as a whole spans at least the kubelet's 10 s between two looks; less, as its clock is not ours.
 LOST_FILE_NANOS = 8 * SECOND
 #: On a busy machine a look comes late, and the next one does not: a container that prints fast may fill a file in that time.
-SHORTEST_FILE_NANOS = 2 * SECOND
+SHORTEST_FILE_NANOS = 5 * SECOND
 #: A follower is behind when the last line is older than this on arrival, beyond what the clocks differ.
 BEHIND_NANOS = 2 * SECOND
 #: Of a file's time, so much more lies between two lines than between their arrivals where that file was left out.

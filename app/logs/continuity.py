@@ -32,12 +32,10 @@ from app.logs.resume import SECOND
 
 #: A file that is lost as a whole spans at least the kubelet's 10 s between two looks; less, as its clock is not ours.
 LOST_FILE_NANOS = 8 * SECOND
-#: On a busy machine a look comes late, and the next one does not: a container that prints fast may fill a file in that time.
-SHORTEST_FILE_NANOS = 5 * SECOND
 #: A follower is behind when the last line is older than this on arrival, beyond what the clocks differ.
 BEHIND_NANOS = 2 * SECOND
-#: Of a file's time, so much more lies between two lines than between their arrivals where that file was left out.
-CAUGHT_UP_SHARE = 0.75
+#: So much more time lies between two lines than between their arrivals where a whole file was left out.
+CAUGHT_UP_NANOS = 6 * SECOND
 #: Waiting so long for data means that there was none: the follower was not behind.
 FLOWING_SECONDS = 2.0
 #: So long a kubelet may take at most, on a busy machine, to go on from a file's end to the next file.
@@ -52,8 +50,6 @@ BEGUN_AGAIN_NANOS = SECOND // 2
 _MAX_SKEW_NANOS = 10 * SECOND
 #: The kubelet rotates a file of this size, ...
 ROTATED_BYTES = 10 * 1024 * 1024
-#: ... or, as the rate at which it was filled is only known from before, of this share of it; ...
-FULL_SHARE = 0.8
 #: ... in which each line has a stamp and more.
 _LINE_BYTES = 40
 #: A log that is opened so late after its container's start may have been rotated, if it grew fast enough.
@@ -163,7 +159,6 @@ class Lag:
         self._arrived_at = 0
         self._last_lag = 0
         self._flowed = 0  # bytes since data was last waited for
-        self._flowing_since = 0  # the time of the first line of these
         self._jumped_to: int | None = None  # the first line of the newest file that this stream went on with
 
     def opened(self, now: int) -> None:
@@ -188,13 +183,10 @@ class Lag:
         if self._last_time and times[-1] < self._last_time - SET_BACK_NANOS:
             self._skew = now - times[-1] - self._last_lag  # the follower is as far behind as before
         is_flowing = self._is_flowing(times[0], waited_seconds)
-        if not is_flowing or not self._flowed:
-            self._flowed, self._flowing_since = 0, times[0]
-        self._flowed += size
+        self._flowed = size + (self._flowed if is_flowing else 0)
         jump = None
-        shortest = self._shortest_file(times)
-        if self._flowed >= HELD_UP_BYTES and times[-1] >= self._opened_at - self._skew + shortest:
-            jump = self._find_jump(times, now, shortest, is_flowing=is_flowing)
+        if self._flowed >= HELD_UP_BYTES and times[-1] >= self._opened_at - self._skew + LOST_FILE_NANOS:
+            jump = self._find_jump(times, now, is_flowing=is_flowing)
             self._jumped_to = jump[1] if jump else self._jumped_to
         self._last_time, self._arrived_at = times[-1], now
         self._skew = min(self._skew, now - times[-1])
@@ -220,20 +212,13 @@ class Lag:
         paused_between_files = waited_seconds < PAUSE_SECONDS and 2 * waited_seconds * SECOND < first - self._last_time
         return waited_seconds < FLOWING_SECONDS or paused_between_files
 
-    def _shortest_file(self, times: array[int]) -> int:
-        """The least time that a file can span which the kubelet has rotated, as fast as the container prints."""
-        printed_for = max((self._last_time or times[-1]) - self._flowing_since, SECOND)  # less says nothing of the rate
-        span = round(FULL_SHARE * ROTATED_BYTES * printed_for / self._flowed)
-        return min(max(span, SHORTEST_FILE_NANOS), LOST_FILE_NANOS)
-
-    def _find_jump(self, times: array[int], now: int, shortest: int, *, is_flowing: bool) -> tuple[int, int] | None:
+    def _find_jump(self, times: array[int], now: int, *, is_flowing: bool) -> tuple[int, int] | None:
         span = times[0] - self._last_time
-        is_ahead = span - (now - self._arrived_at) >= CAUGHT_UP_SHARE * shortest
-        if self._last_time and is_flowing and span >= shortest and is_ahead:
+        if self._last_time and is_flowing and span >= LOST_FILE_NANOS and span - (now - self._arrived_at) >= CAUGHT_UP_NANOS:
             return self._last_time, times[0]
-        if times[-1] - times[0] < shortest:
+        if times[-1] - times[0] < LOST_FILE_NANOS:
             return None
-        return next(((before, after) for before, after in pairwise(times) if after - before >= shortest), None)
+        return next(((before, after) for before, after in pairwise(times) if after - before >= LOST_FILE_NANOS), None)
 
 
 class Beginning:

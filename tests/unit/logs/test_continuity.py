@@ -42,23 +42,6 @@ def test_lag__jump_inside_a_chunk_while_behind__found() -> None:
     assert observe(lag, seconds(1, 12), 20) == (BASE + SECOND, BASE + 12 * SECOND)
 
 
-@pytest.mark.parametrize(("rate", "is_lost"), [(2_000_000, True), (1_000_000, False), (100_000, False)])
-def test_lag__jump_of_less_than_the_kubelet_looks_apart__found_where_a_file_fills_in_that_time(
-    rate: int, *, is_lost: bool
-) -> None:
-    lag = lag_of()
-    for second in range(30):
-        assert observe(lag, seconds(second), second, 1.0, size=rate) is None
-    found = observe(lag, seconds(36.5), 30, 0.1, size=rate)
-    assert (found == (BASE + 29 * SECOND, BASE + int(36.5 * SECOND))) is is_lost
-
-
-def test_lag__bursts_while_behind__no_jump() -> None:
-    lag = lag_of()
-    observe(lag, seconds(0), 0)
-    assert [observe(lag, seconds(time, time + 0.01), 20, 0.1, size=10 * MUCH) for time in (10, 13, 16, 19)] == [None] * 4
-
-
 def test_lag__jump_after_a_start_that_was_behind__found_though_the_clocks_are_not_known() -> None:
     lag = lag_of(9)
     observe(lag, seconds(0), 9)

@@ -17,7 +17,7 @@ from app.storage.runs import RUNS, plain_rows
 #: A list looks at this many rows at most for one page; a page may be short, with a cursor.
 SCAN_LIMIT = 5000
 _SCAN_PAGE = 1000
-#: What of a run nobody is shown is half of its columns.
+#: More than a third of a run's columns, which nobody is shown.
 _HIDDEN = (
     "clock", "group_key", "group_policy", "queued_at", "schedule_of", "cancel_requested_at", "cancel_reason", "cancel_force",
     "owner", "epoch",

@@ -25,9 +25,9 @@ from app.cancelling import stop_if_cancelled
 from app.domain.errors import LogUnavailable, OwnershipLost
 from app.domain.logs import LogGap, LogKey, LogSummary
 from app.domain.pods import PodRef
-from app.logs.continuity import FLOWING_SECONDS, Continuity, End
+from app.logs.continuity import FLOWING_SECONDS, Continuity, End, Pause
 from app.logs.errors import LogStoreUnavailable
-from app.logs.lines import LineParser, Stretch, first_lines, line_offset
+from app.logs.lines import LineParser, Stretch, first_lines
 from app.logs.port import LogSource, LogWriter
 from app.logs.restore import restore_end
 from app.logs.resume import MAX_BACK_SECONDS, SECOND, Skipper, StoredEnd
@@ -57,6 +57,7 @@ READ_SECONDS = 60.0  #: a read without follow that brings nothing for so long ha
 CONFIRM_READS = 3
 _WATCH_SECONDS = 5.0
 _ROTATED = "the last line stored did not come again: its file was rotated away"
+_LEFT_OUT = "the follower was behind, and the kubelet may have left out a whole file"
 _ATTEMPTS = 12  # of a collection that fails without bringing anything: about 40 s
 
 #: Sources are generators: closing one ends its request.
@@ -144,6 +145,7 @@ class _Collection:
         self._waiting_since: float | None = None
         self._cut_off: Stretch | None = None  # a part of a character at the end of the last stream, which may go on
         self._mostly_silent = 0.0  # seconds: the longest of the last waits
+        self._opened_from: int | None = None  # the second from which the last stream was opened
         self.stored_bytes = 0
 
     async def run(self, key: LogKey, epoch: int, ref: PodRef) -> LogSummary:
@@ -242,10 +244,14 @@ class _Collection:
         """Open the log from where the stored one ends, and store what is new until the stream ends.
 
         After failures from a second or more earlier: where a long line stands across the beginning of a second, the kubelet
-        begins with its rest, without a stamp, which a backend can't tell from an excuse.
+        begins with its rest, without a stamp, which a backend can't tell from an excuse. And never from where the last one
+        was opened: what was cut off as if it was at its end may be cut off there again, and would seem to be confirmed.
         """
         back = min(failures, MAX_BACK_SECONDS)
-        since, before, opened = self._end.since(back), self._tail.end_byte, _Opened()
+        if self._end.since(back) == self._opened_from and back < MAX_BACK_SECONDS:
+            back += 1
+        since = self._opened_from = self._end.since(back)
+        before, opened = self._tail.end_byte, _Opened()
         from_at = None if since is None else datetime.fromtimestamp(since, UTC)
         open_log = self._source.follow_log if follow else self._source.read_log
         parser = LineParser(self._end.last_time, resumed=since is not None)
@@ -319,34 +325,34 @@ class _Collection:
                 await self._add_gap(skipper.first_new, _ROTATED)
         repeated = self._continuity.find_repetition(new.times) if follow else None
         kept = first_lines(new, repeated)
-        if kept is not None and kept.times:
-            jump = await self._find_lost_files(kept, waited, follow)
-            if jump is not None and repeated is None:
-                kept = first_lines(kept, repeated := self._continuity.find_repetition(kept.times, jump))
         if kept is not None:
+            if kept.times:
+                await self._find_lost_files(kept, waited, follow)
             self._end.add(kept.text, kept.times, continues=kept.continues)
             await self._tail.add(kept)
         if repeated is not None:
+            await self._add_jump(self._continuity.find_file_left_out(new.times[repeated]))
             raise _BegunAgain
 
-    async def _find_lost_files(self, new: Stretch, waited: float, follow: bool) -> tuple[int, int] | None:
-        """Record where files may have been left out, for which only the times of lines speak; returns those around a jump."""
-        size, now = len(new.text), self._now()
-        jump = self._continuity.find_jump(new.times, size, now, waited) if follow else None
-        if jump:
-            offset = line_offset(new, new.times.index(jump[1]))
-            reason = "the follower was behind, and the kubelet may have left out a whole file"
-            await self._add_gap(jump[1], reason, last=jump[0], offset=offset)
-        first = self._continuity.find_lost_beginning(new.times, size, now, waited)
+    async def _find_lost_files(self, new: Stretch, waited: float, follow: bool) -> None:
+        """Record where files may have been left out, for which only the times of lines speak."""
+        now = self._now()
+        if follow:
+            await self._add_jump(self._continuity.find_jump(new, self._tail.end_byte, now, waited))
+        first = self._continuity.find_lost_beginning(new.times, len(new.text), now, waited)
         if first is not None:
             reason = "the log was first opened when its beginning may have been rotated away"
             await self._tail.add_gap(LogGap(at_byte=0, from_at=None, to_at=_at(first), reason=reason))
-        return jump
 
-    async def _add_gap(self, to_time: int | None, reason: str, *, last: int | None = None, offset: int = 0) -> None:
-        from_time = last or (None if self._end.empty else self._end.last_time)
-        at_byte = self._tail.end_byte + offset
-        await self._tail.add_gap(LogGap(at_byte=at_byte, from_at=_at(from_time), to_at=_at(to_time), reason=reason))
+    async def _add_jump(self, jump: Pause | None) -> None:
+        if jump is not None:
+            gap = LogGap(at_byte=jump.at_byte, from_at=_at(jump.before), to_at=_at(jump.after), reason=_LEFT_OUT)
+            await self._tail.add_gap(gap)
+
+    async def _add_gap(self, to_time: int | None, reason: str) -> None:
+        from_time = None if self._end.empty else self._end.last_time
+        gap = LogGap(at_byte=self._tail.end_byte, from_at=_at(from_time), to_at=_at(to_time), reason=reason)
+        await self._tail.add_gap(gap)
 
     async def _cut_when_silent(self, cut: asyncio.Timeout, follow: bool) -> None:
         """End a stream that says nothing: the follow of a container that is over, or one whose other end may be gone."""

@@ -14,10 +14,11 @@ may be missing, unless what came before was complete:
 Two more things lose lines:
 
 - Within one follow that is two rotations behind, the kubelet goes on with the newest file. It shows as stamps that jump by
-  at least the time between two rotations though no time passed here, and while data was flowing: who waits for data is not
+  at least the time in which a file is filled though no time passed here, and while data was flowing: who waits for data is not
   behind, unless a kubelet on a busy machine pauses between two files: then most of the jump is the follower's delay. The file
   that is left out was begun after the stream was opened: a jump before that time is none.
-  Each rotation that it has not heard of in time makes it begin the newest file once more: what is repeated is not stored.
+  Each rotation that it has not heard of in time makes it begin the newest file once more, once it has come to its end. What is
+  repeated is not stored; and it is certain then that a file was left out, however short the jump before it was.
 - What was rotated away before the log was opened for the first time. It shows as a first line that was not printed right after
   the container's start, and in a log that grows so fast that a file may have been full by then.
 """
@@ -25,17 +26,28 @@ Two more things lose lines:
 from __future__ import annotations
 
 from array import array
+from collections import deque
+from dataclasses import dataclass
 from enum import Enum
-from itertools import pairwise
 
+from app.logs.lines import Stretch, line_offset
 from app.logs.resume import SECOND
 
-#: A file that is lost as a whole spans at least the kubelet's 10 s between two looks; less, as its clock is not ours.
+#: A file that is lost as a whole spans the kubelet's 10 s between two looks; less, as its clock is not ours.
 LOST_FILE_NANOS = 8 * SECOND
+#: And less by far where a look came late, on a busy machine, and the next one in time; if it can be filled in that time.
+SHORTEST_FILE_NANOS = 2 * SECOND
+#: So much of a full file is expected in it, at the fastest rate that was seen.
+FULL_SHARE = 0.75
+#: A rate is that of so much time at least, by the lines' stamps.
+RATE_NANOS = SECOND
+#: Stamps that go on by so much may be those of two files between which one was left out. So many places are remembered.
+PAUSE_NANOS = SECOND // 2
+_PAUSES = 64
 #: A follower is behind when the last line is older than this on arrival, beyond what the clocks differ.
 BEHIND_NANOS = 2 * SECOND
-#: So much more time lies between two lines than between their arrivals where a whole file was left out.
-CAUGHT_UP_NANOS = 6 * SECOND
+#: Of the time of a file that was left out, so much lies between two lines and not between their arrivals.
+CAUGHT_UP_SHARE = 0.75
 #: Waiting so long for data means that there was none: the follower was not behind.
 FLOWING_SECONDS = 2.0
 #: So long a kubelet may take at most, on a busy machine, to go on from a file's end to the next file.
@@ -132,21 +144,35 @@ class Continuity:
         if self._was_quiet:  # what was waited for did not stand there before, neither did the answer hang
             is_live = waited_seconds >= FLOWING_SECONDS and now - self._lag.by_our_clock(first_new) <= BEHIND_NANOS
             return not follow or not is_live
-        if first_new - last_time >= LOST_FILE_NANOS:
+        if first_new - last_time >= self._lag.shortest_file:
             return True
         return not self._restarts and self._lag.by_our_clock(first_new) > self._ended_at
 
-    def find_jump(self, times: array[int], size: int, now: int, waited_seconds: float) -> tuple[int, int] | None:
-        """Count what a follow brought, of so many bytes; see `Lag.observe`."""
-        return self._lag.observe(times, size, now, waited_seconds)
+    def find_jump(self, new: Stretch, first_byte: int, now: int, waited_seconds: float) -> Pause | None:
+        """Count what a follow brought; see `Lag.observe`."""
+        return self._lag.observe(new, first_byte, now, waited_seconds)
 
-    def find_repetition(self, times: array[int], jump: tuple[int, int] | None = None) -> int | None:
+    def find_repetition(self, times: array[int]) -> int | None:
         """The first of the lines that a follow brings for the second time; see `Lag.find_repetition`."""
-        return self._lag.find_repetition(times, 0 if jump is None else times.index(jump[1]) + 1)
+        return self._lag.find_repetition(times)
+
+    def find_file_left_out(self, repeated: int) -> Pause | None:
+        """Before which line a file is missing for certain; see `Lag.find_file_left_out`."""
+        return self._lag.find_file_left_out(repeated)
 
     def find_lost_beginning(self, times: array[int], size: int, now: int, waited_seconds: float) -> int | None:
         """Count what is new; see `Beginning.observe`."""
         return self._beginning.observe(times, size, now, waited_seconds)
+
+
+@dataclass(slots=True)
+class Pause:
+    """A place in a follow where a line was printed long after the one before it: perhaps as a file was left out there."""
+
+    before: int  #: the times of the two lines
+    after: int
+    at_byte: int  #: where the second one begins
+    is_gap: bool = False  #: it is recorded that lines may be missing there
 
 
 class Lag:
@@ -159,66 +185,126 @@ class Lag:
         self._arrived_at = 0
         self._last_lag = 0
         self._flowed = 0  # bytes since data was last waited for
-        self._jumped_to: int | None = None  # the first line of the newest file that this stream went on with
+        self._pauses: deque[Pause] = deque(maxlen=_PAUSES)  # in this stream
+        self._jump: Pause | None = None  # the last of them that is taken for a file that was left out
+        self._fastest = 0.0  # bytes a second, by the lines' times
+        self._rated_from, self._rated_bytes = 0, 0
 
     def opened(self, now: int) -> None:
         """A stream is opened."""
         self._opened_at, self._last_time, self._last_lag, self._flowed = now, 0, 0, 0
-        self._jumped_to = None
+        self._pauses.clear()
+        self._jump = None
+        self._rated_from = 0
 
     @property
     def is_behind(self) -> bool:
         """Whether the stream's last line was old when it came."""
         return self._last_lag > BEHIND_NANOS
 
+    @property
+    def shortest_file(self) -> int:
+        """Nanoseconds: the least time between the lines around a file that was left out."""
+        if not self._fastest:
+            return LOST_FILE_NANOS
+        return min(max(round(FULL_SHARE * ROTATED_BYTES / self._fastest * SECOND), SHORTEST_FILE_NANOS), LOST_FILE_NANOS)
+
     def by_our_clock(self, time: int) -> int:
         """When that was by our clock, at the latest."""
         return time + self._skew
 
-    def observe(self, times: array[int], size: int, now: int, waited_seconds: float) -> tuple[int, int] | None:
-        """Count lines of so many bytes that came at `now`, after waiting so long for them.
+    def observe(self, new: Stretch, first_byte: int, now: int, waited_seconds: float) -> Pause | None:
+        """Count lines that came at `now`, after waiting so long for them. The log holds `first_byte` bytes before them.
 
-        Returns the times of the lines around a jump where whole files may be missing, None where there is none.
+        Returns the jump where whole files may be missing, which its caller records; None: there is none.
         """
+        times, size = new.times, len(new.text)
         if self._last_time and times[-1] < self._last_time - SET_BACK_NANOS:
             self._skew = now - times[-1] - self._last_lag  # the follower is as far behind as before
         is_flowing = self._is_flowing(times[0], waited_seconds)
         self._flowed = size + (self._flowed if is_flowing else 0)
+        self._rate(times, size)
+        pauses = self._find_pauses(new, first_byte)
+        self._pauses.extend(pauses)
         jump = None
-        if self._flowed >= HELD_UP_BYTES and times[-1] >= self._opened_at - self._skew + LOST_FILE_NANOS:
-            jump = self._find_jump(times, now, is_flowing=is_flowing)
-            self._jumped_to = jump[1] if jump else self._jumped_to
+        if self._flowed >= HELD_UP_BYTES and times[-1] >= self._opened_at - self._skew + self.shortest_file:
+            jump = self._find_jump(pauses, times[0], now, is_flowing=is_flowing)
+        if jump is not None:
+            jump.is_gap = True
+            self._jump = jump
         self._last_time, self._arrived_at = times[-1], now
         self._skew = min(self._skew, now - times[-1])
         self._last_lag = now - times[-1] - self._skew
         return jump
 
-    def find_repetition(self, times: array[int], first: int) -> int | None:
-        """The number of the line, from `first` on, with which the follow begins a file again that it has jumped to.
+    def find_repetition(self, times: array[int]) -> int | None:
+        """The number of the line with which the follow begins the newest file again; None: it does not.
 
-        None: it does not. Asked before lines are counted, and once more where a jump was found among them.
+        Asked before the lines are counted. A file that has begun behind a pause is known by the time of its first line; one
+        that has begun behind a jump also where that line came without its stamp.
         """
-        if self._jumped_to is None:
-            return None
-        last = times[first - 1] if first else self._last_time
-        for number, time in enumerate(times[first:], start=first):
-            if time == self._jumped_to or self._jumped_to < time < last - BEGUN_AGAIN_NANOS:
+        last, jump = self._last_time, self._jump
+        if times[0] >= last and sorted(times) == times.tolist() and (jump is None or jump.after != times[0]):
+            return None  # the usual case: they are in order
+        began = {pause.after for pause in self._pauses}
+        before = last or times[0]
+        for number, time in enumerate(times):
+            if time < last and time in began:
                 return number
-            last = max(last, time)
+            if jump is not None and (time == jump.after or jump.after < time < last - BEGUN_AGAIN_NANOS):
+                return number
+            if time - before >= PAUSE_NANOS:
+                began.add(time)
+            before, last = time, max(last, time)
         return None
+
+    def find_file_left_out(self, repeated: int) -> Pause | None:
+        """The place where a file was left out, as the one behind it begins again with a line of this time.
+
+        None: it is recorded already.
+        """
+        pause = next((pause for pause in reversed(self._pauses) if pause.after == repeated), None)
+        if pause is None or pause.is_gap:
+            return None
+        pause.is_gap = True
+        return pause
+
+    def _rate(self, times: array[int], size: int) -> None:
+        """Note how fast the container prints, the kubelet's stamps included."""
+        if not self._rated_from or times[-1] < self._rated_from:
+            self._rated_from, self._rated_bytes = times[0], 0
+        self._rated_bytes += size + _LINE_BYTES * len(times)
+        elapsed = times[-1] - self._rated_from
+        if elapsed >= RATE_NANOS:
+            self._fastest = max(self._fastest, self._rated_bytes / elapsed * SECOND)
+            self._rated_from, self._rated_bytes = times[-1], 0
 
     def _is_flowing(self, first: int, waited_seconds: float) -> bool:
         """Whether the follower may not have had all that there was before this line, for which it has waited so long."""
         paused_between_files = waited_seconds < PAUSE_SECONDS and 2 * waited_seconds * SECOND < first - self._last_time
         return waited_seconds < FLOWING_SECONDS or paused_between_files
 
-    def _find_jump(self, times: array[int], now: int, *, is_flowing: bool) -> tuple[int, int] | None:
-        span = times[0] - self._last_time
-        if self._last_time and is_flowing and span >= LOST_FILE_NANOS and span - (now - self._arrived_at) >= CAUGHT_UP_NANOS:
-            return self._last_time, times[0]
-        if times[-1] - times[0] < LOST_FILE_NANOS:
-            return None
-        return next(((before, after) for before, after in pairwise(times) if after - before >= LOST_FILE_NANOS), None)
+    def _find_pauses(self, new: Stretch, first_byte: int) -> list[Pause]:
+        before, found = self._last_time or new.times[0], []
+        if new.times[-1] - before < PAUSE_NANOS:
+            return []
+        for number, time in enumerate(new.times):
+            if time - before >= PAUSE_NANOS:
+                found.append(Pause(before, time, first_byte + line_offset(new, number)))
+            before = time
+        return found[-_PAUSES:]
+
+    def _find_jump(self, pauses: list[Pause], first: int, now: int, *, is_flowing: bool) -> Pause | None:
+        shortest = self.shortest_file
+        for pause in pauses:
+            span = pause.after - pause.before
+            if span < shortest:
+                continue
+            if pause.after != first or pause.before != self._last_time:
+                return pause  # both lines came at once
+            if is_flowing and span - (now - self._arrived_at) >= CAUGHT_UP_SHARE * shortest:
+                return pause
+        return None
 
 
 class Beginning:

@@ -260,10 +260,11 @@ def merge_blocks(blocks: Sequence[LogBlock]) -> LogBlock:
 
 
 def _groups(rows: Sequence[StoredBlock], most_bytes: int) -> list[list[StoredBlock]]:
-    """Neighbours that fit into one block."""
+    """Neighbours that fit into one block, in which each line has one time: not across a gap within a line."""
     groups: list[list[StoredBlock]] = []
     for row in rows:
-        if groups and row.end_byte - groups[-1][0].first_byte <= most_bytes:
+        goes_on = bool(groups) and not (row.continues and row.continued_time != groups[-1][-1].last_time)
+        if goes_on and row.end_byte - groups[-1][0].first_byte <= most_bytes:
             groups[-1].append(row)
         else:
             groups.append([row])

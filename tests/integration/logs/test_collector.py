@@ -6,9 +6,10 @@ from array import array
 import pytest
 
 from app.domain.errors import OwnershipLost
-from app.domain.logs import LogBlock
+from app.domain.logs import LogBlock, LogGap
 from app.logs.collector import SILENT_SECONDS
 from app.logs.errors import LogStoreUnavailable
+from app.logs.frames import LogLine
 from app.logs.lines import Stretch
 from app.logs.resume import LAST_LINES
 from app.logs.tail import MAX_BLOCK_BYTES, TAIL_ROWS, LogTail
@@ -144,6 +145,16 @@ async def test_collect__cut_anywhere_with_errors_and_rotation__every_byte_once(l
         kubelet.end()
         await asyncio.sleep(0.2)
         ended.set()
+    await check(logs, kubelet)
+
+
+@pytest.mark.parametrize("size", [2600, 2800, 3000])
+async def test_collect__read_cut_off_twice_at_the_same_byte_as_if_at_its_end__every_byte_once(logs, size):
+    kubelet = FakeKubelet()
+    kubelet.cuts = [(4100, False), *[(size, False)] * 4]
+    for number in range(160):
+        kubelet.write(b"line %d\n" % number, (1_700_000_000 + number // 40) * SECOND + number)
+    await logs.collect(kubelet)
     await check(logs, kubelet)
 
 
@@ -375,6 +386,24 @@ async def test_log_tail__more_rows_than_allowed__put_together(logs):
     assert len(await logs.rows.list_blocks(summary.log_id)) < 10
     assert await logs.text() == b"line\n" * (TAIL_ROWS + 5)
     assert [item.time_ns for item in await logs.items()] == list(range(TAIL_ROWS + 5))
+
+
+async def test_log_tail__gap_within_a_line_and_rows_put_together__the_line_behind_it_keeps_its_time(logs):
+    summary = await logs.rows.open_log(KEY, 1)
+    tail = LogTail(logs.rows, logs.store, summary, 1, within_line=False, last_time=0)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(tail.run())
+        await tail.add(Stretch(b"first\ncut o", array("q", [SECOND, 2 * SECOND])))
+        await tail.add_gap(LogGap(at_byte=11, from_at=None, to_at=None, reason="its file was rotated away"))
+        await tail.add(Stretch(b"next\n", array("q", [7 * SECOND])))
+        await tail.drain()
+        await tail.add(Stretch(b"last\n", array("q", [8 * SECOND])))
+        await tail.drain()
+        tail.close()
+    await tail.seal()
+    lines = [(item.text, item.time_ns // SECOND) for item in await logs.items() if isinstance(item, LogLine)]
+    assert lines == [(b"first", 1), (b"cut o", 2), (b"next", 7), (b"last", 8)]
+    assert len(await logs.rows.list_blocks(summary.log_id)) == 2
 
 
 async def test_log_tail__full_buffer__add_waits(logs):

@@ -223,14 +223,18 @@ async def test_collect__stream_dies_and_a_file_is_rotated_while_the_container_sp
     assert len(bench.rows.gaps) == 1
 
 
+@pytest.mark.parametrize("pause", [0.1, 0.03, 0.01])
 @pytest.mark.parametrize("rotations", [2, 3])
-async def test_collect__two_rotations_behind_within_one_follow__gap_and_no_line_twice(bench: Bench, rotations: int) -> None:
+async def test_collect__two_rotations_behind_within_one_follow__gap_and_no_line_twice(
+    bench: Bench, rotations: int, pause: float
+) -> None:
+    """However short the time is in which the file was filled that is missing: 10 s, 3 s, 1 s."""
     bench.line_bytes = 4000
 
     async def speak() -> None:
         for number in range(450):
             bench.speak()
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(pause)
             if number == 20:
                 bench.kubelet.still.clear()
             if number > 20 and number % 100 == 99 and number < 100 * rotations:

@@ -5,6 +5,7 @@ from array import array
 import pytest
 
 from app.logs.continuity import HELD_UP_BYTES, ROTATED_BYTES, Beginning, Continuity, End, Lag
+from app.logs.lines import Stretch
 from app.logs.resume import SECOND
 from tests.unit.logs.test_lines import BASE
 
@@ -16,6 +17,12 @@ def seconds(*times: float) -> array[int]:
     return array("q", [BASE + int(time * SECOND) for time in times])
 
 
+def lines_of(times: array[int], size: int = MUCH) -> Stretch:
+    """Lines of so many bytes in all."""
+    first = b"x" * max(0, size - len(times))
+    return Stretch(first + b"\n" * len(times), times)
+
+
 def lag_of(opened_at: float = 0) -> Lag:
     """A follower whose clock is the node's."""
     lag = Lag()
@@ -24,7 +31,8 @@ def lag_of(opened_at: float = 0) -> Lag:
 
 
 def observe(lag: Lag, times: array[int], at: float, waited: float = 0.0, size: int = MUCH) -> tuple[int, int] | None:
-    return lag.observe(times, size, BASE + int(at * SECOND), waited)
+    jump = lag.observe(lines_of(times, size), 0, BASE + int(at * SECOND), waited)
+    return None if jump is None else (jump.before, jump.after)
 
 
 def test_lag__jump_of_a_whole_file_while_behind__found() -> None:
@@ -127,29 +135,68 @@ def jumped() -> Lag:
     ],
 )
 def test_lag__newest_file_begun_again_after_a_jump__found(times: tuple[float, ...], first: int | None) -> None:
-    assert jumped().find_repetition(seconds(*times), 0) == first
+    assert jumped().find_repetition(seconds(*times)) == first
 
 
 def test_lag__begun_again_within_the_chunk_of_the_jump__found_though_little_was_in_the_file() -> None:
     lag = lag_of()
     observe(lag, seconds(0), 0)
     times = seconds(1, 15, 15.1, 15, 15.1)
-    jump = observe(lag, times, 20)
-    assert jump == (BASE + SECOND, BASE + 15 * SECOND)
-    assert lag.find_repetition(times, 2) == 3
+    assert lag.find_repetition(times) == 3
+    assert observe(lag, times[:3], 20) == (BASE + SECOND, BASE + 15 * SECOND)
+    assert lag.find_file_left_out(times[3]) is None  # it is recorded
 
 
 def test_lag__no_jump__stamps_that_go_back_are_no_repetition() -> None:
     lag = lag_of()
     observe(lag, seconds(0, 10), 10)
-    assert lag.find_repetition(seconds(1, 2), 0) is None
+    assert lag.find_repetition(seconds(1, 2)) is None
+
+
+def test_lag__begun_again_behind_a_pause_that_was_too_short_for_a_jump__the_file_was_left_out_there() -> None:
+    lag = lag_of()
+    observe(lag, seconds(0), 0)
+    assert lag.observe(lines_of(seconds(0.1, 3, 3.1), 100), 7000, BASE + 20 * SECOND, 0.0) is None
+    assert lag.find_repetition(seconds(3.2, 3.1)) is None
+    assert lag.find_repetition(seconds(3.2, 3, 3.1)) == 1
+    left_out = lag.find_file_left_out(seconds(3)[0])
+    assert left_out is not None
+    assert (left_out.before, left_out.after, left_out.at_byte) == (*seconds(0.1, 3), 7000 + 98)
+    assert lag.find_file_left_out(seconds(3)[0]) is None
+
+
+def printed(lag: Lag, rate: int, until: float, *, lines: int = 10) -> None:
+    """A container prints so many bytes a second, which are read as they come, from 0 on, ten times a second."""
+    for number in range(round(until * 10)):
+        observe(lag, seconds(*[(number + part / lines) / 10 for part in range(lines)]), number / 10 + 0.1, 0.01, rate // 10)
+
+
+@pytest.mark.parametrize(
+    ("rate", "lines", "span", "is_lost"),
+    [
+        (2_000_000, 200, 5.4, True),  # looks for files to rotate that came late and then in time
+        (2_000_000, 200, 3.0, False),  # in which it can't be filled
+        (5_000_000, 500, 3.0, True),
+        (50_000_000, 500, 1.5, False),  # a container that had no processor for a while
+        (1_000_000, 10_000, 6.0, True),  # with its stamps a line of 10 bytes has 50
+        (1_000_000, 10, 6.0, False),
+    ],
+)
+def test_lag__jump_that_is_shorter_than_8_s__found_where_a_file_may_have_been_filled(
+    rate: int, lines: int, span: float, *, is_lost: bool
+) -> None:
+    lag = lag_of()
+    printed(lag, rate, 4.0, lines=lines // 10 or 1)
+    assert observe(lag, seconds(4.0), 30.0, 20.0) is None  # it stood still
+    assert observe(lag, seconds(4.1), 30.0) is None
+    assert (observe(lag, seconds(4.1 + span), 30.1) is not None) is is_lost
 
 
 def followed(how: End, *, last: float = 0.0, ended: float, idle: float = 0.0, restarts: bool = False) -> Continuity:
     """A follow that brought a line as it was printed, and ended."""
     known = Continuity(started_at=None, restarts=restarts)
     known.opened(BASE)
-    known.find_jump(seconds(last), 100, BASE + int(last * SECOND) + 3 * MS, 1.0)
+    known.find_jump(lines_of(seconds(last), 100), 0, BASE + int(last * SECOND) + 3 * MS, 1.0)
     known.ended(how, BASE + int(ended * SECOND), idle, follow=True, seen=True)
     return known
 
@@ -193,7 +240,7 @@ def test_continuity__sidecar_that_was_started_again__its_new_file_is_no_sign() -
 def test_continuity__follower_that_is_behind__not_complete_though_closed() -> None:
     known = followed(End.CLOSED, ended=1.0)
     known.opened(BASE)
-    known.find_jump(seconds(2), MUCH, BASE + 9 * SECOND, 0.0)
+    known.find_jump(lines_of(seconds(2)), 0, BASE + 9 * SECOND, 0.0)
     known.ended(End.CLOSED, BASE + 10 * SECOND, 0.0, follow=True, seen=True)
     assert not known.is_complete
 
